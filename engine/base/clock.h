@@ -1,0 +1,21 @@
+/* Time. All timers and durations use clock_now_us() (monotonic); wall time is only for display. */
+#ifndef SEEKD_BASE_CLOCK_H
+#define SEEKD_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock_now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+/* Seconds since the epoch, for `created` fields and file names. */
+static inline int64_t clock_wall_s(void)
+{
+    return (int64_t)time(NULL);
+}
+
+#endif

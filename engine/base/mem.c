@@ -1,0 +1,66 @@
+/* Owns: the policy for running out of host memory (see mem.h). */
+#include <config.h>
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Noreturn void out_of_memory(size_t bytes)
+{
+    fprintf(stderr, "seekd: out of memory (%zu bytes wanted)\n", bytes);
+    abort();
+}
+
+void *mem_alloc(size_t bytes)
+{
+    void *p = malloc(bytes ? bytes : 1);
+    if (!p)
+        out_of_memory(bytes);
+    return p;
+}
+
+void *mem_calloc(size_t n, size_t elem_bytes)
+{
+    void *p = calloc(n ? n : 1, elem_bytes ? elem_bytes : 1);
+    if (!p)
+        out_of_memory(n);
+    return p;
+}
+
+void *mem_zalloc(size_t bytes)
+{
+    return mem_calloc(1, bytes);
+}
+
+void *mem_realloc(void *p, size_t bytes)
+{
+    p = realloc(p, bytes ? bytes : 1);
+    if (!p)
+        out_of_memory(bytes);
+    return p;
+}
+
+char *mem_strndup(const char *s, size_t len)
+{
+    char *p = mem_alloc(len + 1);
+    memcpy(p, s, len);
+    p[len] = '\0';
+    return p;
+}
+
+char *mem_strdup(const char *s)
+{
+    return mem_strndup(s, strlen(s));
+}
+
+void *mem_try_calloc(size_t n, size_t elem_bytes)
+{
+    return calloc(n ? n : 1, elem_bytes ? elem_bytes : 1);
+}
+
+void *mem_try_reallocarray(void *p, size_t n, size_t elem_bytes)
+{
+    return reallocarray(p, n ? n : 1, elem_bytes ? elem_bytes : 1);
+}
