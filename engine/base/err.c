@@ -20,6 +20,9 @@ const char *err_code_name(enum err_code code)
 }
 
 static void vfill(struct err *e, enum err_code code, int os, const char *file, int line,
+                  const char *fmt, va_list ap) PRINTF_LIKE(6, 0);
+
+static void vfill(struct err *e, enum err_code code, int os, const char *file, int line,
                   const char *fmt, va_list ap)
 {
     e->code = code;

@@ -47,9 +47,11 @@ bool err_prefix(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Short stable name of a code ("format", "limit", …), for logs. Never NULL. */
 const char *err_code_name(enum err_code code);
 
-/* FAIL: fill `e` and return false. FAIL_OS: the same with errno and its text appended. */
-#define FAIL(e, code, ...) return err_set((e), (code), 0, __FILE__, __LINE__, __VA_ARGS__)
-#define FAIL_OS(e, ...) return err_set_os((e), __FILE__, __LINE__, __VA_ARGS__)
+/* FAIL: fill `e` and return false. FAIL_OS: the same with errno and its text appended. The literal
+ * `false` lets the compiler see that out-parameters are set wherever a caller goes on. */
+#define FAIL(e, code, ...)                                                                         \
+    return (err_set((e), (code), 0, __FILE__, __LINE__, __VA_ARGS__), false)
+#define FAIL_OS(e, ...) return (err_set_os((e), __FILE__, __LINE__, __VA_ARGS__), false)
 bool err_set_os(struct err *e, const char *file, int line, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* TRY: evaluate a fallible call; on failure jump to the caller's `fail:` label. */
