@@ -16,13 +16,13 @@ struct map {
     uint64_t bytes;      /* > 0 while open */
 };
 
-/* Errors: ERR_NOT_FOUND, ERR_IO, ERR_NOMEM, ERR_FORMAT (empty, or not a regular file), ERR_LIMIT (does
- * not fit the address space). Messages do not name the file. Cost: rare. */
+/* Errors: ERR_NOT_FOUND, ERR_IO, ERR_NOMEM, ERR_FORMAT (empty, or not a regular file), ERR_LIMIT
+ * (does not fit the address space). Messages do not name the file. Cost: rare. */
 bool map_open(const char *path, struct map *out, struct err *e) WARN_UNUSED;
 void map_close(struct map *m); /* accepts a zeroed struct */
 
-/* Advice to the kernel about a range inside a mapping: it will be read soon / its pages need not stay
- * resident (they are read again from the file when touched). Cheap, never fails. */
+/* Advice to the kernel about a range inside a mapping: it will be read soon / its pages need not
+ * stay resident (they are read again from the file when touched). Cheap, never fails. */
 void map_prefetch(const void *data, uint64_t bytes);
 void map_release_pages(const void *data, uint64_t bytes);
 

@@ -2,8 +2,8 @@
  * Refuses to know: files, tensors, devices. The kernels are tested against these functions.
  *
  * Decoding follows the block definitions in README.md literally. A product of two terms is rounded
- * to float before the next operation, so contraction into fused multiply-add must stay off: gcc does
- * that under -std=c11, clang needs the pragma.
+ * to float before the next operation, so contraction into fused multiply-add must stay off: gcc
+ * leaves it off under -std=c11, clang needs the pragma.
  */
 #include <config.h>
 
@@ -19,7 +19,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "model files are read in place");
 
-/* ---- 16-bit floats ---------------------------------------------------------------------------- */
+/* ---- 16-bit floats -------------------------------------------------------------------------- */
 
 static float float_of_bits(uint32_t bits)
 {
@@ -68,9 +68,9 @@ uint16_t quant_f32_to_f16(float f)
         half = 0x7e00u | (magnitude >> 13 & 0x3ffu);
     else if (magnitude >= 0x47800000u) /* 65536 and above, infinity included */
         half = 0x7c00u;
-    else if (magnitude >= 0x38800000u) /* normal in half; a carry may reach infinity, as it should */
+    else if (magnitude >= 0x38800000u) /* normal in half; a carry may rightly reach infinity */
         half = shift_round_even(magnitude - (112u << 23), 13);
-    else if (magnitude >= 0x33000000u) /* 2^-25 and above: subnormal, or rounds up to the least one */
+    else if (magnitude >= 0x33000000u) /* 2^-25 and above: subnormal */
         half = shift_round_even((magnitude & 0x7fffffu) | 0x800000u, 126 - (magnitude >> 23));
     else
         half = 0;
@@ -100,7 +100,7 @@ static float load_f16(const uint8_t *p)
     return quant_f16_to_f32(load_u16(p));
 }
 
-/* ---- plain types ------------------------------------------------------------------------------ */
+/* ---- plain types ---------------------------------------------------------------------------- */
 
 static void dequant_f32(const void *blocks, size_t n_blocks, float *out)
 {
@@ -121,7 +121,7 @@ static void dequant_bf16(const void *blocks, size_t n_blocks, float *out)
         out[i] = quant_bf16_to_f32(load_u16(b + 2 * i));
 }
 
-/* ---- blocks of 32 with one scale -------------------------------------------------------------- */
+/* ---- blocks of 32 with one scale ------------------------------------------------------------ */
 
 enum { SMALL = 32, Q8_0_BYTES = 34, Q4_0_BYTES = 18, Q5_0_BYTES = 22 };
 
@@ -164,11 +164,11 @@ static void dequant_q5_0(const void *blocks, size_t n_blocks, float *out)
     }
 }
 
-/* ---- blocks of 256 with scales for sub-blocks ------------------------------------------------- */
+/* ---- blocks of 256 with scales for sub-blocks ----------------------------------------------- */
 
 enum { LARGE = 256, Q4_K_BYTES = 144, Q5_K_BYTES = 176, Q6_K_BYTES = 210 };
 
-/* Q4_K and Q5_K keep eight 6-bit scales and eight 6-bit minimums in 12 bytes: sub-block j's pair. */
+/* Q4_K and Q5_K keep eight 6-bit scales and minimums in 12 bytes: the pair of sub-block j. */
 static void unpack_scale_min(const uint8_t s[12], int j, float *scale, float *min)
 {
     int sc, m;
@@ -183,8 +183,8 @@ static void unpack_scale_min(const uint8_t s[12], int j, float *scale, float *mi
     *min = (float)m;
 }
 
-/* Shared by Q4_K (high == NULL) and Q5_K: 32 bytes of q hold sub-block 2g in the low and 2g+1 in the
- * high nibbles; bit j of high[l] is the fifth bit of element l of sub-block j. */
+/* Shared by Q4_K (high == NULL) and Q5_K: 32 bytes of q hold sub-block 2g in the low and 2g+1 in
+ * the high nibbles; bit j of high[l] is the fifth bit of element l of sub-block j. */
 static void dequant_k45(const uint8_t *header, const uint8_t *high, const uint8_t *q, float *out)
 {
     float d = load_f16(header);
@@ -239,7 +239,7 @@ static void dequant_q6_k(const void *blocks, size_t n_blocks, float *out)
     }
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 #define RUNS(type_name, elems, bytes, decode) {type_name, elems, bytes, true, decode}
 #define KNOWN(type_name, elems, bytes) {type_name, elems, bytes, false, NULL}
@@ -274,7 +274,7 @@ static const struct quant_type types[TENSOR_TYPE_END] = {
     [28] = KNOWN("F64", 1, 8),
     [29] = KNOWN("IQ1_M", 256, 56),
     [TENSOR_BF16] = RUNS("BF16", 1, 2, dequant_bf16),
-    [31] = KNOWN("Q4_0_4_4", 32, 18), /* 31..33 and 36..38: repacked forms of 2024, withdrawn since */
+    [31] = KNOWN("Q4_0_4_4", 32, 18), /* 31..33 and 36..38: interleaved forms, withdrawn since */
     [32] = KNOWN("Q4_0_4_8", 32, 18),
     [33] = KNOWN("Q4_0_8_8", 32, 18),
     [34] = KNOWN("TQ1_0", 256, 54),

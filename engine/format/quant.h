@@ -36,7 +36,7 @@ struct quant_type {
 /* NULL for ids that no format table knows. Static data. */
 const struct quant_type *quant_type_get(uint32_t type_id);
 
-/* Bytes of n_elems elements; false when n_elems is no multiple of the block or the size overflows. */
+/* Bytes of n_elems elements; false when that is no multiple of the block or the size overflows. */
 bool quant_bytes(uint32_t type_id, uint64_t n_elems, uint64_t *bytes);
 
 float quant_f16_to_f32(uint16_t h);
