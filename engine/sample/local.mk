@@ -1,0 +1,3 @@
+libengine_a_SOURCES += \
+    engine/sample/sampler.c \
+    engine/sample/sampler.h
