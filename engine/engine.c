@@ -18,7 +18,8 @@
 #include "sched/sched.h"
 #include "text/tokenizer.h"
 
-enum { DEFAULT_SEQS = 32, DEFAULT_STEP_TOKENS = 256, MAX_SEQS = 256, MAX_STEP_TOKENS = 8192 };
+enum { DEFAULT_SEQS = 32, DEFAULT_STEP_TOKENS = 256, MAX_SEQS = 256,
+       MAX_STEP_TOKENS = 8192, MIN_OUT = 64 /* logits rows of a step, for engine_logits */ };
 static const uint64_t PROGRESS_EVERY_US = 100000;
 
 struct engine {
@@ -105,11 +106,12 @@ static bool open_model(struct engine *eng, const struct gguf *g, struct err *e)
     const struct engine_options *opt = eng->opt;
     uint32_t seqs = opt->max_seqs ? opt->max_seqs : DEFAULT_SEQS;
     uint32_t rows = opt->step_tokens ? opt->step_tokens : DEFAULT_STEP_TOKENS;
+    uint32_t out = seqs > MIN_OUT ? seqs : rows < MIN_OUT ? rows : MIN_OUT;
     if (seqs > MAX_SEQS || rows > MAX_STEP_TOKENS || rows < seqs)
         FAIL(e, ERR_ARG, "sequences must be 1 to %d and step tokens %u to %d", MAX_SEQS, seqs,
              MAX_STEP_TOKENS);
     struct model_options mo = {
-        .max_rows = rows, .max_out = seqs, .max_seqs = seqs, .max_ctx = opt->max_context,
+        .max_rows = rows, .max_out = out, .max_seqs = seqs, .max_ctx = opt->max_context,
         .kv_bytes = opt->kv_bytes, .progress = on_progress, .user = eng,
         .kv_f16 = opt->kv_type == ENGINE_KV_F16 ||
                   (opt->kv_type == ENGINE_KV_AUTO && !dev_info(eng->dev)->software)};

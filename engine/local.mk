@@ -1,0 +1,4 @@
+libengine_a_SOURCES += \
+    engine/engine.h \
+    engine/engine.c \
+    engine/inspect.c
