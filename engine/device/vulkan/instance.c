@@ -64,6 +64,13 @@ static VkDebugUtilsMessengerCreateInfoEXT messenger_info(void)
     };
 }
 
+static PFN_vkGetInstanceProcAddr open_loader(void)
+{
+    void *lib = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
+
+    return lib ? (PFN_vkGetInstanceProcAddr)dlsym(lib, "vkGetInstanceProcAddr") : NULL;
+}
+
 static bool load_global(struct vk_instance *in, PFN_vkGetInstanceProcAddr get, struct err *e)
 {
     uint32_t version = 0;
@@ -125,6 +132,14 @@ static bool has_validation_layer(const struct vk_funcs *f)
     return found;
 }
 
+bool vk_validation_available(void)
+{
+    struct vk_instance in = {0};
+    PFN_vkGetInstanceProcAddr get = open_loader();
+
+    return get && load_global(&in, get, NULL) && has_validation_layer(&in.f);
+}
+
 static bool create_instance(struct vk_instance *in, bool validate, struct err *e)
 {
     static const char *const layers[] = {validation_layer};
@@ -170,11 +185,9 @@ static bool list_devices(struct vk_instance *in, struct err *e)
 bool vk_instance_open(struct vk_instance *in, struct err *e)
 {
     bool validate = wants_validation();
-    PFN_vkGetInstanceProcAddr get;
+    PFN_vkGetInstanceProcAddr get = open_loader();
 
     memset(in, 0, sizeof *in);
-    void *lib = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
-    get = lib ? (PFN_vkGetInstanceProcAddr)dlsym(lib, "vkGetInstanceProcAddr") : NULL;
     if (!get)
         FAIL(e, ERR_NOT_FOUND, "no Vulkan loader (libvulkan.so.1) on this machine; install "
                                "libvulkan1 and a driver such as mesa-vulkan-drivers");

@@ -38,6 +38,7 @@ struct vk_adapter {
 /* Messages of warning or error severity that the validation layer sent so far, in this process.
  * The layer is on when SEEKD_VK_VALIDATE=1. */
 unsigned vk_validation_count(void);
+bool vk_validation_available(void); /* installed, so that SEEKD_VK_VALIDATE=1 works */
 
 bool vk_instance_open(struct vk_instance *in, struct err *e) WARN_UNUSED;
 void vk_instance_close(struct vk_instance *in);
