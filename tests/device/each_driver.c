@@ -1,7 +1,7 @@
 /* See each_driver.h. */
 #include <config.h>
 
-#include "device/each_driver.h"
+#include "each_driver.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -15,7 +15,7 @@
 
 enum { MAX_DRIVERS = 8, EXIT_SKIP = 77 };
 
-static const char child_mark[] = "SEEKD_TEST_DRIVER";
+static const char child_mark[] = "SEEKD_TEST_CHILD_OF";
 
 /* Memory that drivers and their libraries keep is not ours to free. */
 const char *__lsan_default_suppressions(void);
@@ -85,6 +85,8 @@ static size_t find_drivers(char list[][512], size_t max)
     const char *asked = getenv("SEEKD_TEST_ICDS");
     size_t n = 0;
 
+    if (!asked)
+        asked = getenv("SEEKD_TEST_DRIVER");
     while (asked && *asked && n < max) {
         size_t len = strcspn(asked, ":");
         snprintf(list[n++], sizeof list[0], "%.*s", (int)len, asked);
