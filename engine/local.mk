@@ -2,3 +2,4 @@ libengine_a_SOURCES += \
     engine/engine.h \
     engine/engine.c \
     engine/inspect.c
+EXTRA_DIST += engine/README.md

@@ -3,6 +3,7 @@ check_PROGRAMS += \
     tests/check_pages \
     tests/check_sampler \
     tests/check_sequence \
+    tests/check_model \
     tests/check_golden
 
 GOLDEN_READER = tests/golden.c tests/golden.h
@@ -13,6 +14,9 @@ tests_check_sampler_SOURCES = tests/check_sampler.c
 tests_check_sampler_LDADD = $(ENGINE_TEST_LDADD)
 tests_check_sequence_SOURCES = tests/check_sequence.c $(GOLDEN_READER)
 tests_check_sequence_LDADD = $(ENGINE_TEST_LDADD)
+tests_check_model_SOURCES = tests/check_model.c tests/gguf_corrupt.c tests/gguf_corrupt.h \
+    $(GOLDEN_READER)
+tests_check_model_LDADD = $(ENGINE_TEST_LDADD)
 tests_check_golden_SOURCES = tests/check_golden.c $(GOLDEN_READER)
 tests_check_golden_LDADD = $(ENGINE_TEST_LDADD)
 
@@ -20,6 +24,7 @@ TESTS += \
     tests/check_pages \
     tests/check_sampler \
     tests/check_sequence \
+    tests/check_model \
     tests/check_golden
 
 EXTRA_DIST += \
