@@ -1,4 +1,5 @@
-/* Owns: the text of error codes and the formatting of messages. Knows no other module. */
+/* Owns: the text of error codes and the formatting of messages. A message that is too long is cut
+ * between two characters, because it ends up in JSON. */
 #include <config.h>
 
 #include "base/err.h"
@@ -7,6 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/utf8.h"
 
 const char *err_code_name(enum err_code code)
 {
@@ -19,8 +22,19 @@ const char *err_code_name(enum err_code code)
     return (unsigned)code < ERR_CODE_COUNT ? names[code] : "unknown";
 }
 
+static void append(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void vfill(struct err *e, enum err_code code, int os, const char *file, int line,
                   const char *fmt, va_list ap) PRINTF_LIKE(6, 0);
+
+static void append(struct err *e, const char *fmt, ...)
+{
+    size_t len = strlen(e->msg);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e->msg + len, sizeof e->msg - len, fmt, ap);
+    va_end(ap);
+    e->msg[utf8_cut(e->msg, strlen(e->msg))] = '\0';
+}
 
 static void vfill(struct err *e, enum err_code code, int os, const char *file, int line,
                   const char *fmt, va_list ap)
@@ -30,6 +44,7 @@ static void vfill(struct err *e, enum err_code code, int os, const char *file, i
     e->file = file;
     e->line = line;
     vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+    e->msg[utf8_cut(e->msg, strlen(e->msg))] = '\0';
 }
 
 bool err_set(struct err *e, enum err_code code, int os, const char *file, int line, const char *fmt,
@@ -53,8 +68,7 @@ bool err_set_os(struct err *e, const char *file, int line, const char *fmt, ...)
         vfill(e, os == ENOMEM ? ERR_NOMEM : os == ENOENT ? ERR_NOT_FOUND : ERR_IO, os, file, line,
               fmt, ap);
         va_end(ap);
-        size_t len = strlen(e->msg);
-        snprintf(e->msg + len, sizeof e->msg - len, ": %s", strerror(os));
+        append(e, ": %s", strerror(os));
     }
     return false;
 }
@@ -68,8 +82,7 @@ bool err_prefix(struct err *e, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e->msg, sizeof e->msg, fmt, ap);
         va_end(ap);
-        size_t len = strlen(e->msg);
-        snprintf(e->msg + len, sizeof e->msg - len, ": %s", old);
+        append(e, ": %s", old);
     }
     return false;
 }

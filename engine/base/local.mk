@@ -1,4 +1,5 @@
 libbase_a_SOURCES += \
+	engine/base/assert.h \
 	engine/base/buf.c engine/base/buf.h \
 	engine/base/checked.h \
 	engine/base/clock.h \

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 static atomic_int min_level = LOG_INFO;
 static atomic_bool as_json;
 
@@ -36,20 +38,25 @@ bool log_level_parse(const char *name, enum log_level *out)
     return false;
 }
 
-/* Escapes for both a JSON string body and a quoted human field. */
+/* Escapes for both a JSON string body and a quoted human field. The result is valid UTF-8 without
+ * control characters, cut between two characters. */
 static size_t escape(char *out, size_t out_bytes, const char *s)
 {
-    size_t n = 0;
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
+    size_t n = 0, left = strlen(s), step;
+    for (; left; s += step, left -= step) {
         char tmp[8];
-        size_t len;
-        if (c == '"' || c == '\\')
-            len = (size_t)snprintf(tmp, sizeof tmp, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            len = (size_t)snprintf(tmp, sizeof tmp, "\\u%04x", c);
-        else
-            len = (size_t)snprintf(tmp, sizeof tmp, "%c", c);
+        uint32_t cp;
+        size_t len = step = utf8_decode(s, left, &cp);
+        if (!step) { /* not text: U+FFFD for each byte */
+            step = 1;
+            len = (size_t)snprintf(tmp, sizeof tmp, "\\ufffd");
+        } else if (cp == '"' || cp == '\\') {
+            len = (size_t)snprintf(tmp, sizeof tmp, "\\%c", (char)cp);
+        } else if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029) {
+            len = (size_t)snprintf(tmp, sizeof tmp, "\\u%04x", (unsigned)cp);
+        } else {
+            memcpy(tmp, s, len);
+        }
         if (n + len >= out_bytes)
             break;
         memcpy(out + n, tmp, len);
@@ -82,6 +89,7 @@ void log_line(enum log_level level, const char *module, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
+    msg[utf8_cut(msg, strlen(msg))] = '\0';
 
     struct timespec ts;
     struct tm tm;

@@ -55,12 +55,19 @@ char *mem_strdup(const char *s)
     return mem_strndup(s, strlen(s));
 }
 
+/* The product is checked here, not by the library: allocators under test abort on overflow. */
 void *mem_try_calloc(size_t n, size_t elem_bytes)
 {
-    return calloc(n ? n : 1, elem_bytes ? elem_bytes : 1);
+    size_t bytes;
+    if (__builtin_mul_overflow(n, elem_bytes, &bytes))
+        return NULL;
+    return calloc(1, bytes ? bytes : 1);
 }
 
 void *mem_try_reallocarray(void *p, size_t n, size_t elem_bytes)
 {
-    return reallocarray(p, n ? n : 1, elem_bytes ? elem_bytes : 1);
+    size_t bytes;
+    if (__builtin_mul_overflow(n, elem_bytes, &bytes))
+        return NULL;
+    return realloc(p, bytes ? bytes : 1);
 }

@@ -91,6 +91,19 @@ size_t utf8_encode(uint32_t cp, char out[4])
     return 4;
 }
 
+size_t utf8_cut(const char *s, size_t len)
+{
+    for (size_t back = 1; back <= 3 && back <= len; back++) {
+        unsigned char b = (unsigned char)s[len - back];
+        size_t n;
+        if (b < 0x80)
+            return len;
+        if (b >= 0xc0)
+            return utf8_classify(s + len - back, back, &n) == UTF8_INCOMPLETE ? len - back : len;
+    }
+    return len;
+}
+
 bool utf8_valid(const char *s, size_t len)
 {
     while (len) {

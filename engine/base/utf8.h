@@ -23,4 +23,7 @@ enum utf8_state {
 };
 enum utf8_state utf8_classify(const char *s, size_t len, size_t *n);
 
+/* Length of text that was cut somewhere, without the beginning of a character at its end. */
+size_t utf8_cut(const char *s, size_t len);
+
 #endif

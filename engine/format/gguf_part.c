@@ -36,22 +36,11 @@ enum {
 
 /* ---- quoting -------------------------------------------------------------------------------- */
 
-/* Quotes as much as fits, in whole characters; bytes that are no text become '?'. */
 static const char *quote_bytes(struct gguf_quoted *q, const char *s, size_t len)
 {
-    char copy[GGUF_QUOTED_BYTES - 2];
-    size_t n = 0;
-    while (len) {
-        size_t step;
-        bool valid = utf8_classify(s, len, &step) == UTF8_COMPLETE;
-        size_t add = valid ? step : 1;
-        if (n + add >= sizeof copy)
-            break;
-        memcpy(copy + n, valid ? s : "?", add);
-        n += add;
-        s += step;
-        len -= step;
-    }
+    char copy[GGUF_QUOTED_BYTES];
+    size_t n = len < sizeof copy ? len : utf8_cut(s, sizeof copy - 1);
+    memcpy(copy, s, n);
     copy[n] = '\0';
     return log_quote(q->text, sizeof q->text, copy);
 }
