@@ -38,8 +38,10 @@ bool dev_open(const struct dev_options *opt, struct dev **out, struct err *e)
     for (size_t i = 0; i < sizeof impls / sizeof impls[0]; i++)
         if (parse_name(opt->name, impls[i]->prefix, &index))
             return impls[i]->open(opt, index, out, e);
-    FAIL(e, ERR_ARG, "unknown device \"%.60s\"; use auto, vulkan or vulkan:N (seekctl device --list "
-                     "shows the numbers)", opt->name);
+    FAIL(e, ERR_ARG,
+         "unknown device \"%.60s\"; use auto, vulkan or vulkan:N (seekctl device --list "
+         "shows the numbers)",
+         opt->name);
 }
 
 void dev_close(struct dev **d)

@@ -1,8 +1,9 @@
 /* What a compute device implements, behind device.h: seen by engine/device only.
  *
- * A device embeds `struct dev` as the first member of its own struct, and `struct dev_buf` likewise.
- * device.c finds devices and forwards, plan.c keeps the ops of a plan and derives barriers, and the
- * device turns ops into whatever it executes. Ownership, threads and errors as device.h says.
+ * A device embeds `struct dev` as the first member of its own struct, and `struct dev_buf`
+ * likewise. device.c finds devices and forwards, plan.c keeps the ops of a plan and derives
+ * barriers, and the device turns ops into whatever it executes. Ownership, threads and errors as
+ * device.h says.
  */
 #ifndef SEEKD_DEVICE_IMPL_H
 #define SEEKD_DEVICE_IMPL_H
@@ -64,7 +65,7 @@ struct plan {
     struct plan_touch {
         const struct dev_buf *buf;
         bool read, written;
-    } *touched;
+    } * touched;
     size_t n_touched, cap_touched;
     bool sealed;
     void *priv; /* owned by the device */

@@ -1,8 +1,8 @@
 /* Plans: the op list of a step, checked op by op, with the barriers between them.
  *
  * Owns the ops and where barriers stand; the device behind struct dev_impl owns what it executes.
- * Barriers follow from what ops declare in dev_op_access(): an op waits for everything before it when
- * it reads a buffer written since the last barrier, or writes one read or written since then.
+ * Barriers follow from what ops declare in dev_op_access(): an op waits for everything before it
+ * when it reads a buffer written since the last barrier, or writes one read or written since then.
  * Whole buffers count, so independent data should live in buffers of its own. Knows no device.
  */
 #include <config.h>
@@ -18,18 +18,16 @@
 const char *op_kind_name(enum op_kind kind)
 {
     static const char *const names[OP_COUNT] = {
-        [OP_EMBED] = "embed",         [OP_RMSNORM] = "rmsnorm",
-        [OP_MATMUL] = "matmul",       [OP_GATED] = "gated",
-        [OP_MLA_PREP] = "mla_prep",   [OP_MLA_ATTN] = "mla_attn",
-        [OP_ROUTE] = "route",         [OP_MOE_PLAN] = "moe_plan",
-        [OP_MOE_GATED] = "moe_gated", [OP_MOE_DOWN] = "moe_down",
-        [OP_MOE_COMBINE] = "moe_combine", [OP_GATHER] = "gather",
-        [OP_EDIT] = "edit",           [OP_CANDIDATES] = "candidates",
+        [OP_EMBED] = "embed",       [OP_RMSNORM] = "rmsnorm",         [OP_MATMUL] = "matmul",
+        [OP_GATED] = "gated",       [OP_MLA_PREP] = "mla_prep",       [OP_MLA_ATTN] = "mla_attn",
+        [OP_ROUTE] = "route",       [OP_MOE_PLAN] = "moe_plan",       [OP_MOE_GATED] = "moe_gated",
+        [OP_MOE_DOWN] = "moe_down", [OP_MOE_COMBINE] = "moe_combine", [OP_GATHER] = "gather",
+        [OP_EDIT] = "edit",         [OP_CANDIDATES] = "candidates",
     };
     return (unsigned)kind < OP_COUNT ? names[kind] : "unknown";
 }
 
-/* ---- what ops touch ----------------------------------------------------------------------------- */
+/* ---- what ops touch -------------------------------------------------------------------------- */
 
 struct access_list {
     struct dev_access *acc;
@@ -178,7 +176,7 @@ size_t dev_op_access(const struct op *op, const struct dev_step *s, struct dev_a
     return l.n;
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 /* Names what is checked, for messages: "blk.q: view \"x\" ...". */
 struct check {
@@ -251,8 +249,8 @@ static bool check_embed(const struct check *c, const struct op_embed *o)
 static bool check_rmsnorm(const struct check *c, const struct op_rmsnorm *o)
 {
     uint64_t rows = rows_of(c->plan, o->rows);
-    return hold(c, o->n % 4 == 0, "n is no multiple of 4") &&
-           view(c, "src", &o->src, rows, o->n) && view(c, "dst", &o->dst, rows, o->n) &&
+    return hold(c, o->n % 4 == 0, "n is no multiple of 4") && view(c, "src", &o->src, rows, o->n) &&
+           view(c, "dst", &o->dst, rows, o->n) &&
            array(c, "weight", o->weight, o->weight_offset, o->n);
 }
 
@@ -270,7 +268,8 @@ static bool check_matmul(const struct check *c, const struct op_matmul *o)
            apart(c, &o->x, &o->y);
 }
 
-static bool same_shape(const struct check *c, const struct dev_weight *a, const struct dev_weight *b)
+static bool same_shape(const struct check *c, const struct dev_weight *a,
+                       const struct dev_weight *b)
 {
     if (!hold(c, a && b, "no weight"))
         return false;
@@ -289,7 +288,8 @@ static bool check_gated(const struct check *c, const struct op_gated *o)
            view(c, "y", &o->y, c->plan->max_rows, w->rows) && apart(c, &o->x, &o->y);
 }
 
-static bool check_cache(const struct check *c, const struct dev_buf *cache, bool f16, uint32_t width)
+static bool check_cache(const struct check *c, const struct dev_buf *cache, bool f16,
+                        uint32_t width)
 {
     uint64_t page = (uint64_t)DEV_PAGE_TOKENS * width * (f16 ? 2 : 4);
     return room(c, "cache", cache, page);
@@ -298,8 +298,9 @@ static bool check_cache(const struct check *c, const struct dev_buf *cache, bool
 static bool check_mla_prep(const struct check *c, const struct op_mla_prep *o)
 {
     uint64_t rows = c->plan->max_rows, width = (uint64_t)o->latent + o->rope.n_rope;
-    return hold(c, o->latent > 0 && o->latent % 4 == 0 && o->rope.n_rope % 4 == 0 &&
-                       o->rope.n_rope > 0 && o->nope % 4 == 0,
+    return hold(c,
+                o->latent > 0 && o->latent % 4 == 0 && o->rope.n_rope % 4 == 0 &&
+                    o->rope.n_rope > 0 && o->nope % 4 == 0,
                 "latent, rope or nope is no multiple of 4") &&
            view(c, "q", &o->q, rows, o->n_head * ((uint64_t)o->nope + o->rope.n_rope)) &&
            view(c, "dst", &o->dst, rows, o->n_head * width) && view(c, "kv", &o->kv, rows, width) &&
@@ -324,8 +325,9 @@ static bool check_route(const struct check *c, const struct op_route *o)
     return hold(c, o->n_expert >= 1 && o->n_expert <= DEV_MAX_EXPERTS, "impossible expert count") &&
            hold(c, o->n_used >= 1 && o->n_used <= DEV_MAX_TOPK && o->n_used <= o->n_expert,
                 "impossible count of experts used") &&
-           hold(c, o->n_group <= 1 || (o->n_expert % o->n_group == 0 && o->groups_used >= 1 &&
-                                       o->groups_used <= o->n_group),
+           hold(c,
+                o->n_group <= 1 || (o->n_expert % o->n_group == 0 && o->groups_used >= 1 &&
+                                    o->groups_used <= o->n_group),
                 "impossible expert groups") &&
            view(c, "logits", &o->logits, c->plan->max_rows, o->n_expert) &&
            (!o->bias || array(c, "bias", o->bias, o->bias_offset, o->n_expert)) &&
@@ -416,7 +418,7 @@ static bool check_shapes(const struct plan *p, const struct op *op, struct err *
     FAIL(e, ERR_ARG, "unknown op %d", (int)op->kind);
 }
 
-/* ---- barriers ----------------------------------------------------------------------------------- */
+/* ---- barriers -------------------------------------------------------------------------------- */
 
 static struct plan_touch *find_touch(struct plan *p, const struct dev_buf *buf)
 {
@@ -453,7 +455,7 @@ static void remember(struct plan *p, const struct dev_access *acc, size_t n)
     }
 }
 
-/* ---- life of a plan ----------------------------------------------------------------------------- */
+/* ---- life of a plan -------------------------------------------------------------------------- */
 
 bool plan_create(struct dev *d, const struct dev_step *s, uint32_t max_rows, uint32_t max_out,
                  struct plan **out, struct err *e)

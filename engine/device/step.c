@@ -7,8 +7,8 @@
 
 #include "base/checked.h"
 
-static bool make(struct dev *d, struct dev_buf **out, const char *tag, enum dev_mem mem,
-                 uint64_t n, uint64_t elem_bytes, struct err *e)
+static bool make(struct dev *d, struct dev_buf **out, const char *tag, enum dev_mem mem, uint64_t n,
+                 uint64_t elem_bytes, struct err *e)
 {
     uint64_t bytes;
 

@@ -16,13 +16,12 @@
 
 static const uint64_t wait_ns = 120ull * 1000000000u, idle_wait_ns = 5ull * 1000000000u;
 
-/* ---- submit and wait ---------------------------------------------------------------------------- */
+/* ---- submit and wait ------------------------------------------------------------------------- */
 
 bool vk_submit(struct vk_dev *vd, VkCommandBuffer cmd, VkFence fence, struct err *e)
 {
-    VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
-                         .commandBufferCount = 1,
-                         .pCommandBuffers = &cmd};
+    VkSubmitInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &cmd};
     int slot = vd->pending[0] ? 1 : 0;
 
     VK(vd, QueueSubmit(vd->queue, 1, &info, fence), e);
@@ -43,19 +42,19 @@ bool vk_wait(struct vk_dev *vd, VkFence fence, struct err *e)
 {
     VkResult r = vd->f->WaitForFences(vd->handle, 1, &fence, VK_TRUE, wait_ns);
 
-    /* Whatever went wrong here, the work may still be running: the device cannot be used on. */
-    if (r != VK_SUCCESS) {
-        vd->base.failed = true;
-        if (r == VK_TIMEOUT)
-            FAIL(e, ERR_DEVICE, "the device did not answer within %u seconds",
-                 (unsigned)(wait_ns / 1000000000u));
-        FAIL(e, ERR_DEVICE, "waiting for the device failed (%s)", vk_result_name(r));
+    if (r == VK_SUCCESS) {
+        forget(vd, fence);
+        r = vd->f->ResetFences(vd->handle, 1, &fence);
     }
-    forget(vd, fence);
-    VK(vd, ResetFences(vd->handle, 1, &fence), e);
-    return true;
-fail:
-    return false;
+    if (r == VK_SUCCESS)
+        return true;
+    /* Whatever went wrong, work may still be running or a fence be in a wrong state: the device
+     * cannot be used on. */
+    vd->base.failed = true;
+    if (r == VK_TIMEOUT)
+        FAIL(e, ERR_DEVICE, "the device did not answer within %u seconds",
+             (unsigned)(wait_ns / 1000000000u));
+    FAIL(e, ERR_DEVICE, "waiting for the device failed (%s)", vk_result_name(r));
 }
 
 bool vk_idle(struct vk_dev *vd)
@@ -101,7 +100,7 @@ void vk_cmd_release(struct vk_dev *vd, struct vk_cmd *c)
     memset(c, 0, sizeof *c);
 }
 
-/* ---- records ------------------------------------------------------------------------------------ */
+/* ---- records --------------------------------------------------------------------------------- */
 
 struct vk_record {
     struct vk_dev *vd;
@@ -203,9 +202,8 @@ fail:
 static void barrier(struct vk_record *r, VkPipelineStageFlags from, VkAccessFlags wrote,
                     VkPipelineStageFlags to, VkAccessFlags reads)
 {
-    VkMemoryBarrier b = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                         .srcAccessMask = wrote,
-                         .dstAccessMask = reads};
+    VkMemoryBarrier b = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER, .srcAccessMask = wrote, .dstAccessMask = reads};
     r->vd->f->CmdPipelineBarrier(r->cmd.buffer, from, to, 0, 1, &b, 0, NULL, 0, NULL);
 }
 
@@ -380,7 +378,7 @@ bool vk_dispatch_run(struct dev *d, const struct vk_dispatch *x, uint32_t n, str
     return ok;
 }
 
-/* ---- plans -------------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 struct vk_plan {
     struct vk_dispatch *list; /* owned */

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* ---- errors ------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 const char *vk_result_name(VkResult r)
 {
@@ -66,7 +66,7 @@ bool vk_fail(struct vk_dev *vd, VkResult r, const char *call, const char *file, 
     }
 }
 
-/* ---- open and close ----------------------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------------------- */
 
 static void fill_info(struct vk_dev *vd)
 {
@@ -95,8 +95,9 @@ static bool choose(struct vk_dev *vd, int index, struct err *e)
     if (index < 0 && !vk_adapter_pick(in, &i, e))
         return false;
     if (i >= in->n_devices)
-        FAIL(e, ERR_NOT_FOUND, "there is no device vulkan:%u, only %u Vulkan device%s; see "
-                               "seekctl device --list",
+        FAIL(e, ERR_NOT_FOUND,
+             "there is no device vulkan:%u, only %u Vulkan device%s; see "
+             "seekctl device --list",
              i, in->n_devices, in->n_devices == 1 ? "" : "s");
     vk_adapter_query(in, i, &vd->adapter);
     if (vd->adapter.unusable[0])
@@ -149,7 +150,7 @@ const struct vk_caps *vk_dev_caps(const struct dev *d)
     return &vk_of(d)->adapter.caps;
 }
 
-/* ---- list --------------------------------------------------------------------------------------- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 static void print_adapter(const struct vk_adapter *a, uint32_t index, FILE *out)
 {
@@ -160,14 +161,15 @@ static void print_adapter(const struct vk_adapter *a, uint32_t index, FILE *out)
     fill_info(&described);
     const struct dev_info *info = &described.base.info;
     fprintf(out, "vulkan:%u  %s\n", index, info->name);
-    fprintf(out, "  type       %s%s%s\n", vk_adapter_type(a), a->unusable[0] ? ", not usable: " : "",
-            a->unusable);
+    fprintf(out, "  type       %s%s%s\n", vk_adapter_type(a),
+            a->unusable[0] ? ", not usable: " : "", a->unusable);
     fprintf(out, "  driver     %s\n", info->driver);
     fprintf(out, "  Vulkan     %u.%u.%u\n", VK_API_VERSION_MAJOR(a->props.apiVersion),
             VK_API_VERSION_MINOR(a->props.apiVersion), VK_API_VERSION_PATCH(a->props.apiVersion));
     fprintf(out, "  memory     %llu MiB\n", (unsigned long long)(info->memory_bytes >> 20));
-    fprintf(out, "  limits     bind %llu MiB, buffer %llu MiB, subgroup %u, workgroup %u, "
-                 "shared %u KiB\n",
+    fprintf(out,
+            "  limits     bind %llu MiB, buffer %llu MiB, subgroup %u, workgroup %u, "
+            "shared %u KiB\n",
             (unsigned long long)(c->max_bind_bytes >> 20),
             (unsigned long long)(c->max_alloc_bytes >> 20), c->subgroup_size,
             c->max_workgroup_invocations, c->max_shared_bytes >> 10);

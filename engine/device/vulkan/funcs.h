@@ -92,8 +92,9 @@ struct vk_funcs {
 #undef VK_MEMBER
 };
 
-/* Called with each table once it is complete, before the device uses it. NULL (the default) = no
- * hook. For tests: set it while no other thread opens a device. */
+/* Called with a table when its instance part and again when its device part has been filled, before
+ * anything is used. NULL (the default) = no hook. For tests: set it while no other thread opens a
+ * device. */
 extern void (*vk_funcs_hook)(struct vk_funcs *f);
 
 #endif

@@ -27,7 +27,7 @@ unsigned vk_validation_count(void)
     return atomic_load(&validation_messages);
 }
 
-/* ---- loader and instance ----------------------------------------------------------------------- */
+/* ---- loader and instance --------------------------------------------------------------------- */
 
 static bool wants_validation(void)
 {
@@ -99,6 +99,8 @@ static bool load_instance(struct vk_instance *in, PFN_vkGetInstanceProcAddr get,
 #undef LOAD
     if (!complete)
         FAIL(e, ERR_UNSUPPORTED, "the Vulkan loader lacks a function of Vulkan 1.1");
+    if (vk_funcs_hook)
+        vk_funcs_hook(&in->f);
     return true;
 }
 
@@ -160,8 +162,9 @@ static bool create_instance(struct vk_instance *in, bool validate, struct err *e
     VkResult r = in->f.CreateInstance(&info, NULL, &in->handle);
 
     if (r == VK_ERROR_INCOMPATIBLE_DRIVER)
-        FAIL(e, ERR_NOT_FOUND, "no Vulkan driver is installed; install the GPU's driver, or "
-                               "mesa-vulkan-drivers for a software device");
+        FAIL(e, ERR_NOT_FOUND,
+             "no Vulkan driver is installed; install the GPU's driver, or "
+             "mesa-vulkan-drivers for a software device");
     if (r != VK_SUCCESS)
         FAIL(e, ERR_DEVICE, "the Vulkan instance could not be created (%s)", vk_result_name(r));
     return true;
@@ -189,8 +192,9 @@ bool vk_instance_open(struct vk_instance *in, struct err *e)
 
     memset(in, 0, sizeof *in);
     if (!get)
-        FAIL(e, ERR_NOT_FOUND, "no Vulkan loader (libvulkan.so.1) on this machine; install "
-                               "libvulkan1 and a driver such as mesa-vulkan-drivers");
+        FAIL(e, ERR_NOT_FOUND,
+             "no Vulkan loader (libvulkan.so.1) on this machine; install "
+             "libvulkan1 and a driver such as mesa-vulkan-drivers");
     TRY(load_global(in, get, e));
     if (validate && !has_validation_layer(&in->f)) {
         err_set(e, ERR_UNSUPPORTED, 0, __FILE__, __LINE__,
@@ -221,7 +225,7 @@ void vk_instance_close(struct vk_instance *in)
     memset(in, 0, sizeof *in);
 }
 
-/* ---- physical devices -------------------------------------------------------------------------- */
+/* ---- physical devices ------------------------------------------------------------------------ */
 
 static void query_extensions(const struct vk_funcs *f, struct vk_adapter *a)
 {
@@ -362,8 +366,8 @@ void vk_adapter_query(const struct vk_instance *in, uint32_t index, struct vk_ad
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES, .pNext = &id};
     VkPhysicalDeviceSubgroupProperties subgroup = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, .pNext = &m3};
-    VkPhysicalDeviceProperties2 props = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup};
+    VkPhysicalDeviceProperties2 props = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                         .pNext = &subgroup};
 
     memset(a, 0, sizeof *a);
     a->handle = in->devices[index];
@@ -422,8 +426,9 @@ bool vk_adapter_pick(const struct vk_instance *in, uint32_t *index, struct err *
         }
     }
     if (best == 0)
-        FAIL(e, ERR_NOT_FOUND, "no usable Vulkan device; install the GPU's driver, or "
-                               "mesa-vulkan-drivers for a software device");
+        FAIL(e, ERR_NOT_FOUND,
+             "no usable Vulkan device; install the GPU's driver, or "
+             "mesa-vulkan-drivers for a software device");
     return true;
 }
 
@@ -448,9 +453,12 @@ const char *vk_feature_names(uint32_t features, char *out, size_t out_bytes)
     static const struct {
         uint32_t bit;
         const char *name;
-    } names[] = {{VK_FEAT_16BIT_STORAGE, "16BIT_STORAGE"}, {VK_FEAT_8BIT_STORAGE, "8BIT_STORAGE"},
-                 {VK_FEAT_FLOAT16, "FLOAT16"},             {VK_FEAT_INT8, "INT8"},
-                 {VK_FEAT_SUBGROUP_ARITH, "SUBGROUP_ARITH"}, {VK_FEAT_SUBGROUP_SIZE, "SUBGROUP_SIZE"},
+    } names[] = {{VK_FEAT_16BIT_STORAGE, "16BIT_STORAGE"},
+                 {VK_FEAT_8BIT_STORAGE, "8BIT_STORAGE"},
+                 {VK_FEAT_FLOAT16, "FLOAT16"},
+                 {VK_FEAT_INT8, "INT8"},
+                 {VK_FEAT_SUBGROUP_ARITH, "SUBGROUP_ARITH"},
+                 {VK_FEAT_SUBGROUP_SIZE, "SUBGROUP_SIZE"},
                  {VK_FEAT_HARDWARE, "HARDWARE"}};
     size_t len = 0;
 
@@ -462,7 +470,7 @@ const char *vk_feature_names(uint32_t features, char *out, size_t out_bytes)
     return out;
 }
 
-/* ---- logical device ----------------------------------------------------------------------------- */
+/* ---- logical device -------------------------------------------------------------------------- */
 
 static bool load_device(struct vk_funcs *f, VkDevice handle, struct err *e)
 {
@@ -475,6 +483,8 @@ static bool load_device(struct vk_funcs *f, VkDevice handle, struct err *e)
 #undef LOAD
     if (missing)
         FAIL(e, ERR_UNSUPPORTED, "the Vulkan driver lacks %s", missing);
+    if (vk_funcs_hook)
+        vk_funcs_hook(f);
     return true;
 }
 
@@ -529,7 +539,5 @@ bool vk_device_create(struct vk_instance *in, const struct vk_adapter *a, VkDevi
         *out = VK_NULL_HANDLE;
         return false;
     }
-    if (vk_funcs_hook)
-        vk_funcs_hook(&in->f);
     return true;
 }

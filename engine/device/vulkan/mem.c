@@ -58,7 +58,7 @@ struct vk_mem {
     struct vk_cmd halves[2];
 };
 
-/* ---- memory types ------------------------------------------------------------------------------- */
+/* ---- memory types ---------------------------------------------------------------------------- */
 
 /* First allowed type that has all `flags` and a heap of at least min_bytes. */
 static bool find_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed,
@@ -88,8 +88,8 @@ static uint64_t slab_bytes_of(const struct vk_dev *vd, uint32_t type)
 
 static void set_kind(struct vk_dev *vd, enum dev_mem mem, uint32_t type)
 {
-    const VkMemoryPropertyFlags mapped =
-        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    const VkMemoryPropertyFlags mapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                                         VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     struct kind *k = &vd->mem->kinds[mem];
 
     k->type = type;
@@ -121,8 +121,8 @@ static bool find_device_type(const struct vk_dev *vd, uint32_t allowed, uint32_t
 static bool pick_types(struct vk_dev *vd, uint32_t allowed, struct err *e)
 {
     const VkPhysicalDeviceMemoryProperties *m = &vd->adapter.memory;
-    const VkMemoryPropertyFlags mapped =
-        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    const VkMemoryPropertyFlags mapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+                                         VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     uint32_t type = 0;
 
     if (!find_device_type(vd, allowed, &type))
@@ -139,7 +139,7 @@ static bool pick_types(struct vk_dev *vd, uint32_t allowed, struct err *e)
     return true;
 }
 
-/* ---- slabs -------------------------------------------------------------------------------------- */
+/* ---- slabs ----------------------------------------------------------------------------------- */
 
 static bool allocate(struct vk_dev *vd, uint32_t type, uint64_t bytes, VkDeviceMemory *out,
                      struct err *e)
@@ -299,17 +299,16 @@ static bool place(struct vk_dev *vd, struct vk_buf *b, const VkMemoryRequirement
     return true;
 }
 
-/* ---- copies ------------------------------------------------------------------------------------- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static bool begin_copy(struct vk_dev *vd, struct vk_cmd *c, struct err *e)
 {
     VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
                                       .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    VkMemoryBarrier earlier = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-                               .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT |
-                                                VK_ACCESS_TRANSFER_WRITE_BIT,
-                               .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT |
-                                                VK_ACCESS_TRANSFER_WRITE_BIT};
+    VkMemoryBarrier earlier = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+        .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT};
 
     VK(vd, BeginCommandBuffer(c->buffer, &begin), e);
     vd->f->CmdPipelineBarrier(c->buffer,
@@ -477,7 +476,7 @@ bool vk_buf_read(struct dev *d, struct dev_buf *b, uint64_t offset, void *dst, u
     return bytes == 0 || staged_copy(vk_of(d), &c, e);
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------ */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 static bool create_handle(struct vk_dev *vd, uint64_t bytes, VkBuffer *out, struct err *e)
 {
@@ -563,7 +562,7 @@ void vk_buf_destroy(struct dev *d, struct dev_buf *base)
     free(b);
 }
 
-/* ---- life and reports --------------------------------------------------------------------------- */
+/* ---- life and reports ------------------------------------------------------------------------ */
 
 bool vk_mem_create(struct vk_dev *vd, struct err *e)
 {

@@ -49,13 +49,13 @@ struct vk_pipes {
     VkPipelineLayout layouts[VK_MAX_BINDS + 1];
     VkShaderModule *modules; /* owned [vk_n_shaders], null until used */
     VkPipelineCache cache;
-    char *cache_path; /* owned; NULL = none */
+    char *cache_path;             /* owned; NULL = none */
     struct cache_header expected; /* all but the payload fields */
     enum vk_cache_state cache_state;
     bool dirty; /* pipelines were created that the file does not have */
 };
 
-/* ---- cache file --------------------------------------------------------------------------------- */
+/* ---- cache file ------------------------------------------------------------------------------ */
 
 static bool hash_shaders(uint8_t out[HASH_SHA256_BYTES], struct err *e)
 {
@@ -116,7 +116,8 @@ static bool read_file(const char *path, uint8_t **out, size_t *bytes)
 
     if (fd < 0)
         return false;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size < CACHE_MAX_BYTES)
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+        st.st_size < CACHE_MAX_BYTES)
         data = mem_try_calloc((size_t)st.st_size, 1);
     while (data && got < (size_t)st.st_size) {
         ssize_t n = read(fd, data + got, (size_t)st.st_size - got);
@@ -244,7 +245,7 @@ const char *vk_pipes_cache_path(const struct vk_dev *vd)
     return vd->pipes->cache_path;
 }
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 bool vk_pipes_create(struct vk_dev *vd, const char *cache_dir, struct err *e)
 {
@@ -285,7 +286,7 @@ void vk_pipes_destroy(struct vk_dev *vd)
     vd->pipes = NULL;
 }
 
-/* ---- layouts and pipelines ---------------------------------------------------------------------- */
+/* ---- layouts and pipelines ------------------------------------------------------------------- */
 
 bool vk_pipe_layout(struct vk_dev *vd, uint32_t n_binds, VkDescriptorSetLayout *set,
                     VkPipelineLayout *layout, struct err *e)

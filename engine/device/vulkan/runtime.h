@@ -10,7 +10,7 @@
 #include "device/vulkan/funcs.h"
 #include "device/vulkan/vk.h"
 
-/* ---- instance.c: loader, devices, features ---------------------------------------------------- */
+/* ---- instance.c: loader, devices, features --------------------------------------------------- */
 
 struct vk_instance {
     struct vk_funcs f;
@@ -29,7 +29,7 @@ struct vk_adapter {
     uint8_t device_uuid[VK_UUID_SIZE];
     struct vk_caps caps;
     uint32_t queue_family;
-    uint32_t timestamp_bits; /* 0 = no timestamps */
+    uint32_t timestamp_bits;    /* 0 = no timestamps */
     bool has_driver_properties; /* extensions present */
     bool has_8bit, has_float16_int8, has_subgroup_size;
     char unusable[128]; /* why dev_open would refuse it, "" when it would not */
@@ -51,7 +51,7 @@ const char *vk_adapter_type(const struct vk_adapter *a);
 /* "16BIT_STORAGE SUBGROUP_ARITH", "" when none. */
 const char *vk_feature_names(uint32_t features, char *out, size_t out_bytes);
 
-/* ---- device.c: the device --------------------------------------------------------------------- */
+/* ---- device.c: the device -------------------------------------------------------------------- */
 
 struct vk_dev {
     struct dev base;
@@ -61,7 +61,7 @@ struct vk_dev {
     VkDevice handle;
     VkQueue queue;
     enum dev_tier tier;
-    struct vk_mem *mem;   /* owned */
+    struct vk_mem *mem;     /* owned */
     struct vk_pipes *pipes; /* owned */
     /* Fences of work that is not known to have ended; at most the two halves of the staging buffer
      * or one plan at a time. */
@@ -107,7 +107,7 @@ struct vk_cmd {
 bool vk_cmd_init(struct vk_dev *vd, struct vk_cmd *c, struct err *e) WARN_UNUSED;
 void vk_cmd_release(struct vk_dev *vd, struct vk_cmd *c);
 
-/* ---- mem.c: buffers ---------------------------------------------------------------------------- */
+/* ---- mem.c: buffers -------------------------------------------------------------------------- */
 
 struct vk_buf {
     struct dev_buf base;
@@ -143,13 +143,13 @@ void vk_mem_stats(const struct vk_dev *vd, struct vk_mem_stats *out);
 /* One line per tag: buffers and bytes. */
 void vk_mem_print(const struct vk_dev *vd, FILE *out);
 
-/* ---- pipe.c: pipelines -------------------------------------------------------------------------- */
+/* ---- pipe.c: pipelines ----------------------------------------------------------------------- */
 
 bool vk_pipes_create(struct vk_dev *vd, const char *cache_dir, struct err *e) WARN_UNUSED;
 void vk_pipes_destroy(struct vk_dev *vd);
 /* The pipeline of a dispatch, created on first use and kept until the device closes. */
-bool vk_pipe_get(struct vk_dev *vd, const struct vk_dispatch *x, VkPipeline *out, struct err *e)
-    WARN_UNUSED;
+bool vk_pipe_get(struct vk_dev *vd, const struct vk_dispatch *x, VkPipeline *out,
+                 struct err *e) WARN_UNUSED;
 /* One set of n_binds storage buffers; the pipeline layout adds VK_MAX_PUSH bytes of constants. */
 bool vk_pipe_layout(struct vk_dev *vd, uint32_t n_binds, VkDescriptorSetLayout *set,
                     VkPipelineLayout *layout, struct err *e) WARN_UNUSED;
@@ -162,7 +162,7 @@ enum vk_cache_state vk_pipes_cache_state(const struct vk_dev *vd);
 /* Path of the cache file, NULL without a cache folder. Borrowed. */
 const char *vk_pipes_cache_path(const struct vk_dev *vd);
 
-/* ---- cmd.c: recorded plans ---------------------------------------------------------------------- */
+/* ---- cmd.c: recorded plans ------------------------------------------------------------------- */
 
 bool vk_plan_open(struct plan *p, struct err *e) WARN_UNUSED;
 bool vk_plan_op(struct plan *p, const struct op *op, bool barrier, struct err *e) WARN_UNUSED;
@@ -189,7 +189,7 @@ bool vk_record_times(struct vk_record *r, double *us, struct err *e) WARN_UNUSED
 void vk_record_destroy(struct vk_record **r);
 
 /* Checks, records, runs once and frees `n` dispatches in order. For tests of single shaders. */
-bool vk_dispatch_run(struct dev *d, const struct vk_dispatch *x, uint32_t n, struct err *e)
-    WARN_UNUSED;
+bool vk_dispatch_run(struct dev *d, const struct vk_dispatch *x, uint32_t n,
+                     struct err *e) WARN_UNUSED;
 
 #endif
