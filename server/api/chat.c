@@ -1,0 +1,45 @@
+/* Owns: POST /v1/chat/completions from body to running generation.
+ * Refuses to know: how the answer is sent. */
+#include <config.h>
+
+#include "api/api.h"
+
+#include <stdlib.h>
+
+#include "api/generation.h"
+#include "api/json.h"
+#include "api/params.h"
+#include "api/prompt.h"
+#include "base/mem.h"
+
+static bool start_chat(const struct api_call *call, const json_t *body, struct params *p,
+                       struct generation **out, struct api_error *e)
+{
+    if (!params_read(&PARAMS_CHAT_SCHEMA, body, p, e) ||
+        !api_check_model(call->model, p->model, e))
+        return false;
+    if (!call->model->prompt)
+        return api_fail(e, API_NOT_SUPPORTED, NULL,
+                        "The model has no chat template; use POST /v1/completions.");
+    struct prompt prompt;
+    if (!prompt_make(call->model->prompt, p, &prompt, e))
+        return false;
+    struct generation_spec spec = {
+        .model = call->model, .shape = GENERATION_CHAT, .params = p,
+        .tokens = prompt.tokens, .n_tokens = prompt.n_tokens, .mode = prompt.mode,
+        .id = call->id, .notify = call->notify, .user = call->user};
+    bool ok = generation_start(&spec, out, e);
+    free(prompt.tokens);
+    return ok;
+}
+
+void api_chat(const struct api_call *call, struct api_answer *answer)
+{
+    struct api_error e = API_ERROR_INIT;
+    struct params *p = mem_zalloc(sizeof *p);
+    json_t *body = json_parse_body(call->body, call->body_len, &e);
+    if (!body || !start_chat(call, body, p, &answer->run, &e))
+        api_answer_error(answer, &e);
+    json_decref(body);
+    free(p);
+}

@@ -1,0 +1,105 @@
+/* Owns: the table of API errors and the one shape in which they are sent.
+ * Refuses to know: sockets, and where an error came from. */
+#include <config.h>
+
+#include "api/errors.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/json.h"
+
+static const struct {
+    unsigned status;
+    const char *type, *name;
+    unsigned retry_after_s;
+} table[API_CODE_COUNT] = {
+    [API_OK] = {200, "none", "none", 0},
+    [API_INVALID_JSON] = {400, "invalid_request_error", "invalid_json", 0},
+    [API_INVALID_VALUE] = {400, "invalid_request_error", "invalid_value", 0},
+    [API_MISSING_FIELD] = {400, "invalid_request_error", "missing_required_parameter", 0},
+    [API_NOT_SUPPORTED] = {400, "invalid_request_error", "unsupported_parameter", 0},
+    [API_CONTEXT_LENGTH] = {400, "invalid_request_error", "context_length_exceeded", 0},
+    [API_BAD_HTTP] = {400, "invalid_request_error", "bad_http_request", 0},
+    [API_TWO_CREDENTIALS] = {400, "invalid_request_error", "two_credentials", 0},
+    [API_NO_KEY] = {401, "authentication_error", "missing_api_key", 0},
+    [API_WRONG_KEY] = {401, "authentication_error", "invalid_api_key", 0},
+    [API_HOST_NOT_ALLOWED] = {403, "permission_error", "host_not_allowed", 0},
+    [API_NO_ROUTE] = {404, "invalid_request_error", "unknown_url", 0},
+    [API_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found", 0},
+    [API_METHOD_NOT_ALLOWED] = {405, "invalid_request_error", "method_not_allowed", 0},
+    [API_BODY_TOO_LARGE] = {413, "invalid_request_error", "body_too_large", 0},
+    [API_MEDIA_TYPE] = {415, "invalid_request_error", "unsupported_media_type", 0},
+    [API_HEADERS_TOO_LARGE] = {431, "invalid_request_error", "too_many_headers", 0},
+    [API_OVERLOADED] = {503, "server_error", "overloaded", 2},
+    [API_LOADING] = {503, "server_error", "model_loading", 5},
+    [API_STOPPING] = {503, "server_error", "shutting_down", 10},
+    [API_ENGINE_FAILED] = {503, "server_error", "engine_failed", 30},
+    [API_INTERNAL] = {500, "server_error", "internal_error", 0},
+};
+
+unsigned api_code_status(enum api_code code)
+{
+    return table[code].status;
+}
+
+const char *api_code_type(enum api_code code)
+{
+    return table[code].type;
+}
+
+const char *api_code_name(enum api_code code)
+{
+    return table[code].name;
+}
+
+bool api_fail(struct api_error *e, enum api_code code, const char *param, const char *fmt, ...)
+{
+    e->code = code;
+    e->retry_after_s = table[code].retry_after_s;
+    snprintf(e->param, sizeof e->param, "%s", param ? param : "");
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e->message, sizeof e->message, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool api_fail_engine(struct api_error *e, const struct err *from)
+{
+    switch (from->code) {
+    case ERR_ARG:
+        return api_fail(e, API_INVALID_VALUE, NULL, "%s", from->msg);
+    case ERR_UNSUPPORTED:
+        return api_fail(e, API_NOT_SUPPORTED, NULL, "%s", from->msg);
+    case ERR_LIMIT:
+        return api_fail(e, API_CONTEXT_LENGTH, "messages", "%s", from->msg);
+    case ERR_BUSY:
+        return api_fail(e, API_OVERLOADED, NULL,
+                        "The server has as many requests as it can take; try again shortly.");
+    case ERR_NOMEM:
+        return api_fail(e, API_OVERLOADED, NULL,
+                        "The server is short of memory; try again shortly.");
+    case ERR_CANCELLED:
+        return api_fail(e, API_STOPPING, NULL, "The request was ended by the server.");
+    case ERR_DEVICE:
+        return api_fail(e, API_ENGINE_FAILED, NULL,
+                        "The compute device failed; the administrator finds details in the log.");
+    default:
+        return api_fail(e, API_INTERNAL, NULL,
+                        "Internal error; the administrator finds details in the log.");
+    }
+}
+
+void api_error_write(struct buf *out, const struct api_error *e)
+{
+    buf_puts(out, "{\"error\":{\"message\":");
+    json_put_string(out, e->message, strlen(e->message));
+    buf_printf(out, ",\"type\":\"%s\",\"param\":", api_code_type(e->code));
+    if (e->param[0])
+        json_put_string(out, e->param, strlen(e->param));
+    else
+        buf_puts(out, "null");
+    buf_printf(out, ",\"code\":\"%s\"}}", api_code_name(e->code));
+}

@@ -1,0 +1,61 @@
+/* What went wrong with one API request, and how it is told: one table maps a code to HTTP status,
+ * OpenAI error type and code string. Thread: any, no state.
+ */
+#ifndef SEEKD_API_ERRORS_H
+#define SEEKD_API_ERRORS_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum api_code {
+    API_OK,
+    API_INVALID_JSON,
+    API_INVALID_VALUE,
+    API_MISSING_FIELD,
+    API_NOT_SUPPORTED,
+    API_CONTEXT_LENGTH,
+    API_BAD_HTTP,           /* framing that could be read in two ways */
+    API_TWO_CREDENTIALS,
+    API_NO_KEY,
+    API_WRONG_KEY,
+    API_HOST_NOT_ALLOWED,
+    API_NO_ROUTE,
+    API_MODEL_NOT_FOUND,
+    API_METHOD_NOT_ALLOWED,
+    API_BODY_TOO_LARGE,
+    API_MEDIA_TYPE,
+    API_HEADERS_TOO_LARGE,
+    API_OVERLOADED,
+    API_LOADING,
+    API_STOPPING,
+    API_ENGINE_FAILED,
+    API_INTERNAL,
+    API_CODE_COUNT
+};
+
+struct api_error {
+    enum api_code code;
+    char param[64];        /* the request field that is wrong, "" when none is */
+    char message[384];     /* one sentence for the caller; never text of the prompt */
+    unsigned retry_after_s; /* 0 = no Retry-After header */
+};
+#define API_ERROR_INIT ((struct api_error){.code = API_OK})
+
+unsigned api_code_status(enum api_code code);      /* HTTP status */
+const char *api_code_type(enum api_code code);     /* "invalid_request_error", … */
+const char *api_code_name(enum api_code code);     /* "invalid_json", …; never NULL */
+
+/* Fills *e (not NULL) and returns false. `param` may be NULL. Codes that mean "later" get a
+ * Retry-After of some seconds. */
+bool api_fail(struct api_error *e, enum api_code code, const char *param, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+
+/* Translates an engine error of a request; internal details stay out of the message. */
+bool api_fail_engine(struct api_error *e, const struct err *from);
+
+/* Appends {"error":{"message":…,"type":…,"param":…,"code":…}}. */
+void api_error_write(struct buf *out, const struct api_error *e);
+
+#endif

@@ -1,0 +1,62 @@
+/* One answer being generated: n engine requests, turned into Server-Sent Events or into one JSON
+ * body. Pull model: whoever sends asks for the next piece, so a slow reader holds back its own
+ * requests only.
+ *
+ * Owner: the caller of generation_start. Thread: one reader at a time; generation_cancel from any.
+ */
+#ifndef SEEKD_API_GENERATION_H
+#define SEEKD_API_GENERATION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/api.h"
+#include "api/params.h"
+#include "api/stream.h"
+
+enum generation_shape { GENERATION_CHAT, GENERATION_TEXT };
+
+struct generation_spec {
+    const struct api_model *model;
+    enum generation_shape shape;
+    const struct params *params; /* borrowed for the call */
+    const int32_t *tokens;       /* prompt, borrowed for the call */
+    size_t n_tokens;
+    enum stream_mode mode;
+    const char *id; /* request id; the answer's id is made from it */
+    void (*notify)(void *user);
+    void *user;
+};
+
+/* Submits all choices or none. */
+bool generation_start(const struct generation_spec *spec, struct generation **out,
+                      struct api_error *e) WARN_UNUSED;
+void generation_destroy(struct generation **g); /* cancels what still runs; accepts NULL */
+
+bool generation_is_stream(const struct generation *g);
+
+enum generation_state {
+    GENERATION_MORE, /* something was appended, there may be more at once */
+    GENERATION_WAIT, /* nothing to read until notify is called */
+    GENERATION_END   /* all is written; for a whole answer `status` is set and the body complete */
+};
+
+/* Appends the next events (stream) or, at the end, the body. At most about 16 KiB per call for
+ * streams. */
+enum generation_state generation_pull(struct generation *g, struct buf *out);
+
+/* HTTP status of a whole (not streamed) answer after GENERATION_END. */
+unsigned generation_status(const struct generation *g, unsigned *retry_after_s);
+
+/* Asks the engine to stop all choices: any thread, idempotent. The reader then sees an error. */
+void generation_cancel(struct generation *g);
+
+struct generation_summary {
+    uint32_t prompt_tokens, completion_tokens;
+    const char *finish; /* "stop", "length", "cancelled", "stalled", "error", "running" */
+    uint64_t first_token_us; /* from start to first token; 0 = none came */
+};
+void generation_summarise(const struct generation *g, struct generation_summary *out);
+
+#endif

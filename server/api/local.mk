@@ -1,0 +1,15 @@
+libserver_a_SOURCES += \
+	server/api/api.h \
+	server/api/chat.c \
+	server/api/completions.c \
+	server/api/errors.c server/api/errors.h \
+	server/api/generation.c server/api/generation.h \
+	server/api/json.c server/api/json.h \
+	server/api/messages.c server/api/messages.h \
+	server/api/models.c \
+	server/api/params.c server/api/params.h \
+	server/api/prescan.c server/api/prescan.h \
+	server/api/prompt.c server/api/prompt.h \
+	server/api/schema.c server/api/schema.h \
+	server/api/stream.c server/api/stream.h \
+	server/api/tokens.c server/api/tokens.h

@@ -1,0 +1,112 @@
+/* Owns: what the API tells about the loaded model and about the server's health.
+ * Refuses to know: who asks. */
+#include <config.h>
+
+#include "api/api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/generation.h"
+#include "api/json.h"
+#include "engine.h"
+
+enum { BODY_MAX = 64 << 10, STALLED_US = 5000000 };
+
+/* ---- answers ---------------------------------------------------------------------------------- */
+
+void api_answer_init(struct api_answer *a)
+{
+    *a = (struct api_answer){.status = 200};
+    buf_init(&a->body, BODY_MAX);
+}
+
+void api_answer_release(struct api_answer *a)
+{
+    generation_destroy(&a->run);
+    buf_release(&a->body);
+}
+
+void api_answer_error(struct api_answer *a, const struct api_error *e)
+{
+    api_answer_release(a);
+    api_answer_init(a);
+    a->status = api_code_status(e->code);
+    a->retry_after_s = e->retry_after_s;
+    api_error_write(&a->body, e);
+}
+
+/* ---- models ----------------------------------------------------------------------------------- */
+
+bool api_check_model(const struct api_model *m, const char *wanted, struct api_error *e)
+{
+    if (!wanted || !strcmp(wanted, m->id))
+        return true;
+    return api_fail(e, API_MODEL_NOT_FOUND, "model",
+                    "There is no model of that name here; this server has '%s'.", m->id);
+}
+
+static void put_model(const struct api_model *m, struct buf *out)
+{
+    const struct engine_info *info = engine_info(m->engine);
+    buf_puts(out, "{\"id\":");
+    json_put_string(out, m->id, strlen(m->id));
+    buf_printf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"seekd\"",
+               (long long)m->created);
+    buf_printf(out, ",\"max_model_len\":%u,\"meta\":{\"name\":", info->max_context);
+    json_put_string(out, info->model_name, strlen(info->model_name));
+    buf_puts(out, ",\"architecture\":");
+    json_put_string(out, info->architecture, strlen(info->architecture));
+    buf_puts(out, ",\"description\":");
+    json_put_string(out, info->description, strlen(info->description));
+    buf_printf(out, ",\"n_params\":%llu,\"size\":%llu,\"n_vocab\":%u,\"n_ctx\":%u,\"n_layers\":%u}}",
+               (unsigned long long)info->n_params, (unsigned long long)info->weight_bytes,
+               info->vocab_size, info->max_context, info->n_layers);
+}
+
+void api_models_list(const struct api_call *call, struct api_answer *answer)
+{
+    buf_puts(&answer->body, "{\"object\":\"list\",\"data\":[");
+    put_model(call->model, &answer->body);
+    buf_puts(&answer->body, "]}");
+}
+
+void api_models_get(const struct api_call *call, struct api_answer *answer)
+{
+    struct api_error e = API_ERROR_INIT;
+    if (api_check_model(call->model, call->rest, &e))
+        put_model(call->model, &answer->body);
+    else
+        api_answer_error(answer, &e);
+}
+
+/* ---- health ----------------------------------------------------------------------------------- */
+
+static const char *serving_status(const struct api_model *model)
+{
+    struct engine_stats stats;
+    engine_stats(model->engine, &stats);
+    if (stats.failed)
+        return "failed";
+    if ((stats.waiting || stats.running) && stats.last_step_age_us > STALLED_US)
+        return "stalled";
+    return "ok";
+}
+
+void api_health(enum api_health state, const struct api_model *model, uint64_t done_bytes,
+                uint64_t total_bytes, struct api_answer *answer)
+{
+    const char *status = "loading";
+    if (state == API_HEALTH_STOPPING)
+        status = "stopping";
+    else if (state == API_HEALTH_SERVING)
+        status = serving_status(model);
+    bool ok = !strcmp(status, "ok");
+    answer->status = ok ? 200 : 503;
+    answer->retry_after_s = ok ? 0 : 5;
+    buf_printf(&answer->body, "{\"status\":\"%s\"", status);
+    if (state == API_HEALTH_LOADING)
+        buf_printf(&answer->body, ",\"loaded_bytes\":%llu,\"total_bytes\":%llu",
+                   (unsigned long long)done_bytes, (unsigned long long)total_bytes);
+    buf_putc(&answer->body, '}');
+}

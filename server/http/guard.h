@@ -1,0 +1,59 @@
+/* The checks on an HTTP request's head that libmicrohttpd 0.9.75 leaves out: a request that two
+ * programs could read in two ways is refused, not interpreted. Facts are collected once from the
+ * connection; the rules are plain functions on them. Thread: any, no state.
+ */
+#ifndef SEEKD_HTTP_GUARD_H
+#define SEEKD_HTTP_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/errors.h"
+
+struct MHD_Connection;
+
+enum { GUARD_MAX_FIELDS = 100 };
+
+struct guard_field {
+    unsigned count;
+    const char *value; /* first one; borrowed from the connection for the request; NULL = none */
+};
+
+struct guard_head {
+    struct guard_field host, content_length, transfer_encoding, content_type, content_encoding,
+        authorization, x_api_key, expect, origin;
+    unsigned n_fields;
+    bool bad_name;  /* a field name with other than token characters (such as a space) */
+    bool bad_value; /* a field value with NUL or control characters */
+};
+
+void guard_read(struct MHD_Connection *mhd, struct guard_head *out);
+/* Adds one header field to the facts (what guard_read does for each). */
+void guard_add(struct guard_head *h, const char *name, size_t name_len, const char *value,
+               size_t value_len);
+
+/* The request target as sent, before any decoding; NULL when there was none. */
+bool guard_check_target(const char *target, struct api_error *e) WARN_UNUSED;
+
+/* Framing and syntax of everything else. */
+bool guard_check(const struct guard_head *h, const char *version, struct api_error *e) WARN_UNUSED;
+
+/* Body rules of a route that takes JSON up to `limit` bytes: type, encoding, announced length.
+ * *length = Content-Length, or `limit` for a chunked body. */
+bool guard_check_body(const struct guard_head *h, size_t limit, size_t *length,
+                      struct api_error *e) WARN_UNUSED;
+
+/* True when a body is announced. */
+bool guard_has_body(const struct guard_head *h);
+
+/* True when the Host names this machine itself (localhost, 127.x.x.x, [::1]), with or without a
+ * port, or one of the names in `allowed` (separated by commas or spaces; NULL = none). */
+bool guard_host_allowed(const char *host, const char *allowed);
+
+/* The one credential of the request: *key borrowed, NULL when there is none. False when there are
+ * two, or one that cannot be read. */
+bool guard_credential(const struct guard_head *h, const char **key, size_t *len,
+                      struct api_error *e) WARN_UNUSED;
+
+#endif

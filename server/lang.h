@@ -1,0 +1,13 @@
+/* Language of what the program says on a terminal: English, or Chinese where the locale asks for it.
+ * HTTP answers and log lines are always English. Thread: lang_init once at the start, then any.
+ */
+#ifndef SEEKD_LANG_H
+#define SEEKD_LANG_H
+
+/* Reads LC_ALL, LC_MESSAGES, LANG in this order; the first one set decides. */
+void lang_init(void);
+
+/* `zh` when the user reads Chinese, else `en`. */
+const char *lang_pick(const char *en, const char *zh) __attribute__((format_arg(1), format_arg(2)));
+
+#endif

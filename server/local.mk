@@ -1,0 +1,13 @@
+# inih reads the configuration file.
+SERVER_LIBS += -linih
+
+libserver_a_SOURCES += \
+	server/app.h \
+	server/auth/keyring.c server/auth/keyring.h \
+	server/lang.c server/lang.h \
+	server/settings.c server/settings.h \
+	server/version.h
+
+bin_PROGRAMS += seekd
+seekd_SOURCES = server/main.c
+seekd_LDADD = $(SERVER_LIBS)

@@ -1,0 +1,439 @@
+/* seekd: reads its settings, opens the port, loads the model, serves until told to stop.
+ *
+ * The port answers from the first moment (503 while the model loads), so that whoever starts seekd
+ * can watch /health. The main thread waits for signals; a loader thread opens the engine and tells
+ * the main thread by SIGUSR1.
+ *
+ * End: SIGTERM or SIGINT -> no new requests, running ones get drain_timeout, a second signal cuts
+ * that short -> HTTP server closed -> engine closed. */
+#include <config.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "api/params.h"
+#include "api/prompt.h"
+#include "api/schema.h"
+#include "api/tokens.h"
+#include "app.h"
+#include "auth/keyring.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine.h"
+#include "http/http.h"
+#include "http/listen.h"
+#include "lang.h"
+#include "settings.h"
+#include "version.h"
+
+enum { EXIT_USAGE = 64, EXIT_LOAD = 65, EXIT_OS = 71, KEY_SHOWN = 300 };
+
+struct process {
+    struct settings settings;
+    int argc;
+    char **argv;
+    struct app app;
+    struct keyring *keys;
+    char key[KEY_SHOWN]; /* new key to show once; wiped then */
+    struct listen_address address;
+    struct http_server *http;
+    pthread_t main_thread;
+
+    /* Written by the loader before it raises SIGUSR1. */
+    struct engine *engine;
+    struct prompt_maker *prompt;
+    struct api_model model;
+    char *model_id;
+    struct err load_error;
+    bool progress_line; /* a progress line without its end stands on the terminal */
+};
+
+static volatile int hurry; /* a second stop signal came; read by http_drain */
+
+/* ---- telling ---------------------------------------------------------------------------------- */
+
+static void fail_message(const struct err *e)
+{
+    fprintf(stderr, lang_pick("seekd: %s\n", "seekd：%s\n"), e->msg);
+}
+
+/* Called from the loader thread while the main thread only waits. */
+static void show_progress(void *user, const struct engine_progress *p)
+{
+    struct process *me = user;
+    atomic_store(&me->app.loaded_bytes, p->done_bytes);
+    atomic_store(&me->app.total_bytes, p->total_bytes);
+    bool terminal = isatty(STDOUT_FILENO), last = p->done_bytes == p->total_bytes;
+    if (!terminal && !last)
+        return;
+    double mib = 1024.0 * 1024.0;
+    printf(lang_pick("%sloading %s: %.1f of %.1f MiB, %.1f s%s",
+                     "%s加载 %s：%.1f / %.1f MiB，%.1f 秒%s"),
+           terminal ? "\r\033[K" : "", p->stage, (double)p->done_bytes / mib,
+           (double)p->total_bytes / mib, p->seconds, terminal && !last ? "" : "\n");
+    me->progress_line = terminal && !last;
+    fflush(stdout);
+}
+
+static void show_ready(struct process *me)
+{
+    const struct engine_info *info = engine_info(me->engine);
+    char url[LISTEN_TEXT];
+    listen_format(&me->address, url);
+    printf(lang_pick("model     %s (%s), context %u tokens, loaded in %.1f s\n",
+                     "模型      %s（%s），上下文 %u token，加载用时 %.1f 秒\n"),
+           me->model.id, info->architecture, info->max_context, info->load_seconds);
+    printf(lang_pick("device    %s\n", "设备      %s\n"), info->device_name);
+    if (info->software_device)
+        fputs(lang_pick("          a software driver on the CPU, not a GPU: right but slow; expect "
+                        "tens of tokens/s for the demo model, under one for large ones\n",
+                        "          CPU 上的软件驱动而非 GPU：结果正确但慢；演示模型每秒几十个 "
+                        "token，大模型不足一个\n"), stdout);
+    printf("URL       http://%s/v1\n", url);
+    const char *key = me->key;
+    if (!me->app.keys)
+        fputs(lang_pick("API key   none needed (--no-auth)\n", "API 密钥  不需要（--no-auth）\n"),
+              stdout);
+    else if (*key)
+        printf(lang_pick("API key   %s   (shown only now)\n", "API 密钥  %s （仅显示一次）\n"), key);
+    else
+        fputs(lang_pick("API key   the one you configured\n", "API 密钥  使用已配置的密钥\n"),
+              stdout);
+    fputs(lang_pick("Try:\n", "试一试：\n"), stdout);
+    printf("curl http://%s/v1/chat/completions -H 'Content-Type: application/json' \\\n", url);
+    if (me->app.keys)
+        printf("  -H 'Authorization: Bearer %s' \\\n", *key ? key : "YOUR_KEY");
+    printf("  -d '{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}'\n",
+           lang_pick("What is seekd?", "seekd 是什么？"));
+    fflush(stdout);
+    explicit_bzero(me->key, sizeof me->key);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------- */
+
+static bool take_key_from_environment(struct process *me, struct err *e)
+{
+    const char *key = getenv("SEEKD_API_KEY");
+    if (!key || !*key)
+        return true;
+    if (!keyring_add(me->keys, key, e))
+        return err_prefix(e, "SEEKD_API_KEY");
+    unsetenv("SEEKD_API_KEY");
+    return true;
+}
+
+static bool make_key(struct process *me, struct err *e)
+{
+    const char *path = me->settings.api_key_file;
+    char key[KEYRING_KEY_TEXT];
+    bool ok = keyring_generate(key, e) && keyring_add(me->keys, key, e) &&
+              (!*path || keyring_store(path, key, e));
+    if (ok && *path)
+        snprintf(me->key, sizeof me->key, "%s", key);
+    else if (ok)
+        snprintf(me->key, sizeof me->key, "%s", key);
+    explicit_bzero(key, sizeof key);
+    return ok;
+}
+
+static bool open_keys(struct process *me, struct err *e)
+{
+    if (me->settings.no_auth)
+        return true;
+    const char *path = me->settings.api_key_file;
+    struct err why = ERR_INIT;
+    me->keys = keyring_create();
+    if (!take_key_from_environment(me, e))
+        return false;
+    if (*path && !keyring_load(me->keys, path, &why) && why.code != ERR_NOT_FOUND) {
+        if (e)
+            *e = why;
+        return false;
+    }
+    if (!keyring_count(me->keys) && !make_key(me, e))
+        return false;
+    me->app.keys = me->keys;
+    return true;
+}
+
+/* ---- the model -------------------------------------------------------------------------------- */
+
+/* Names with odd characters would be hard to type; they become '-'. */
+static char *model_id(const struct settings *s, const struct engine_info *info)
+{
+    const char *name = *s->model_name ? s->model_name : info->model_name;
+    char *id = mem_strdup(*name ? name : "model");
+    for (char *p = id; *p; p++)
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || strchr("\"\\?#%", *p))
+            *p = '-';
+    return id;
+}
+
+static bool load_model(struct process *me, struct err *e)
+{
+    const struct settings *s = &me->settings;
+    struct engine_options opt = {
+        .model_path = s->model,
+        .device = s->device,
+        .cache_dir = *s->cache_dir ? s->cache_dir : NULL,
+        .max_context = (uint32_t)s->max_context,
+        .kv_bytes = s->kv_bytes,
+        .max_seqs = (uint32_t)s->max_seqs,
+        .step_tokens = (uint32_t)s->step_tokens,
+        .kv_type = (enum engine_kv_type)s->kv_type,
+        .progress = show_progress,
+        .user = me,
+    };
+    if (!engine_open(&opt, &me->engine, e))
+        return false;
+    struct err why = ERR_INIT;
+    if (!prompt_maker_create(me->engine, &me->prompt, &why))
+        LOG_W("main", "chat is not possible with this model: %s", why.msg);
+    me->model_id = model_id(s, engine_info(me->engine));
+    me->model = (struct api_model){.engine = me->engine, .prompt = me->prompt,
+                                   .id = me->model_id, .created = clock_wall_s()};
+    return true;
+}
+
+static void *loader(void *user)
+{
+    struct process *me = user;
+    if (!load_model(me, &me->load_error))
+        atomic_store(&me->app.load_failed, true);
+    pthread_kill(me->main_thread, SIGUSR1);
+    return NULL;
+}
+
+/* ---- signals and the course of events --------------------------------------------------------- */
+
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void reload(struct process *me)
+{
+    unsigned ignored;
+    struct err e = ERR_INIT;
+    if (!settings_reload(&me->settings, me->argc, me->argv, &ignored, &e)) {
+        LOG_E("main", "configuration not reloaded: %s", e.msg);
+        return;
+    }
+    log_set_level((enum log_level)me->settings.log_level);
+    LOG_I("main", "configuration reloaded level=%d needing_restart=%u",
+          (int)me->settings.log_level, ignored);
+}
+
+/* Waits for the loader or for a signal to stop. Returns the signal. */
+static int wait_for_signal(struct process *me, const sigset_t *set)
+{
+    for (;;) {
+        int sig = 0;
+        if (sigwait(set, &sig))
+            continue;
+        if (sig == SIGHUP)
+            reload(me);
+        else
+            return sig;
+    }
+}
+
+/* A thread of its own takes the second stop signal while the main thread drains. */
+static void *second_signal(void *user)
+{
+    const sigset_t *set = user;
+    int sig = 0;
+    do
+        sigwait(set, &sig);
+    while (sig != SIGTERM && sig != SIGINT && sig != SIGUSR1);
+    hurry = 1;
+    return NULL;
+}
+
+static bool stop_serving(struct process *me, sigset_t *set)
+{
+    pthread_t waiter;
+    struct http_stats stats;
+    http_stats(me->http, &stats);
+    LOG_I("main", "stopping running=%u drain_s=%llu", stats.requests,
+          (unsigned long long)me->settings.drain_timeout);
+    bool waiting = !pthread_create(&waiter, NULL, second_signal, set);
+    http_drain(me->http, (unsigned)me->settings.drain_timeout * 1000u, &hurry);
+    if (waiting) {
+        pthread_kill(waiter, SIGUSR1);
+        pthread_join(waiter, NULL);
+    }
+    return http_close(&me->http);
+}
+
+static bool open_http(struct process *me, struct err *e)
+{
+    const struct settings *s = &me->settings;
+    struct http_options opt = HTTP_OPTIONS_DEFAULT;
+    struct listen_address health;
+    if (!listen_parse(s->listen, &me->address, e) || !listen_open(&me->address, &opt.listen_fd, e))
+        return false;
+    if (*s->health_listen && (!listen_parse(s->health_listen, &health, e) ||
+                              !listen_open(&health, &opt.health_fd, e))) {
+        close(opt.listen_fd);
+        return false;
+    }
+    opt.threads = (unsigned)s->threads;
+    opt.workers = (unsigned)s->workers;
+    opt.max_connections = (unsigned)s->max_connections;
+    opt.body_bytes = (size_t)s->max_body;
+    opt.bodies_bytes = opt.body_bytes * 64;
+    opt.header_ms = (unsigned)s->header_timeout * 1000u;
+    opt.keepalive_ms = (unsigned)s->keepalive_timeout * 1000u;
+    opt.stall_s = (unsigned)s->stall_timeout;
+    opt.ping_ms = (unsigned)s->ping_interval * 1000u;
+    opt.loopback_hosts_only = s->no_auth || *s->allowed_hosts;
+    opt.allowed_hosts = s->allowed_hosts;
+    return http_open(&me->app, &opt, &me->http, e);
+}
+
+/* Every connection is a file: take as many as the system lets us. */
+static void raise_file_limit(uint64_t connections)
+{
+    struct rlimit limit;
+    rlim_t need = connections + 256;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= need)
+        return;
+    limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
+    if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < need)
+        LOG_W("main", "file limit below max_connections limit=%llu wanted=%llu",
+              (unsigned long long)limit.rlim_cur, (unsigned long long)need);
+}
+
+static int serve(struct process *me)
+{
+    struct err e = ERR_INIT;
+    sigset_t signals;
+    pthread_t load_thread;
+    block_signals(&signals);
+    me->main_thread = pthread_self();
+    raise_file_limit(me->settings.max_connections);
+    if (!open_keys(me, &e) || !open_http(me, &e)) {
+        fail_message(&e);
+        return EXIT_OS;
+    }
+    if (pthread_create(&load_thread, NULL, loader, me)) {
+        http_close(&me->http);
+        return EXIT_OS;
+    }
+    int sig = wait_for_signal(me, &signals);
+    if (sig != SIGUSR1) {
+        /* Still loading: the engine has nothing to lose and cannot be interrupted. */
+        http_close(&me->http);
+        _exit(0);
+    }
+    pthread_join(load_thread, NULL);
+    if (atomic_load(&me->app.load_failed)) {
+        fail_message(&me->load_error);
+        http_close(&me->http);
+        return EXIT_LOAD;
+    }
+    atomic_store(&me->app.model, &me->model);
+    show_ready(me);
+    while (wait_for_signal(me, &signals) == SIGUSR1)
+        ;
+    if (!stop_serving(me, &signals))
+        _exit(EXIT_OS);
+    LOG_I("main", "stopped");
+    return 0;
+}
+
+static void release(struct process *me)
+{
+    prompt_maker_destroy(&me->prompt);
+    if (me->engine)
+        engine_close(&me->engine);
+    free(me->model_id);
+    if (me->keys)
+        keyring_destroy(&me->keys);
+    settings_release(&me->settings);
+}
+
+static void print_api_fields(void)
+{
+    schema_print(&PARAMS_CHAT_SCHEMA, stdout);
+    schema_print(&PARAMS_COMPLETION_SCHEMA, stdout);
+    schema_print(&TOKENIZE_SCHEMA, stdout);
+    schema_print(&DETOKENIZE_SCHEMA, stdout);
+}
+
+static int check_settings(const struct settings *s)
+{
+    struct err e = ERR_INIT;
+    if (!settings_check(s, &e)) {
+        fail_message(&e);
+        return EXIT_USAGE;
+    }
+    puts(lang_pick("The settings are valid.", "设置有效。"));
+    return 0;
+}
+
+static int run(struct process *me, enum settings_action action)
+{
+    struct err e = ERR_INIT;
+    switch (action) {
+    case SETTINGS_HELP:
+        settings_print_help(stdout);
+        return 0;
+    case SETTINGS_VERSION:
+        puts("seekd " SEEKD_VERSION);
+        return 0;
+    case SETTINGS_PRINT:
+        settings_print(&me->settings, stdout);
+        return 0;
+    case SETTINGS_API_FIELDS:
+        print_api_fields();
+        return 0;
+    case SETTINGS_CHECK:
+        return check_settings(&me->settings);
+    default:
+        break;
+    }
+    if (!settings_check(&me->settings, &e)) {
+        fail_message(&e);
+        return EXIT_USAGE;
+    }
+    log_set_level((enum log_level)me->settings.log_level);
+    log_set_json(me->settings.log_json);
+    return serve(me);
+}
+
+int main(int argc, char **argv)
+{
+    static struct process me;
+    enum settings_action action;
+    char *config_path;
+    struct err e = ERR_INIT;
+    lang_init();
+    me.argc = argc;
+    me.argv = argv;
+    settings_init(&me.settings);
+    int rc = EXIT_USAGE;
+    if (!settings_read(&me.settings, argc, argv, &action, &config_path, &e)) {
+        fail_message(&e);
+    } else {
+        free(config_path);
+        rc = run(&me, action);
+    }
+    release(&me);
+    return rc;
+}

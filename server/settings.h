@@ -1,0 +1,69 @@
+/* The settings of seekd: one row per option says name, section, type, range, default, when it can
+ * change and what it is for. Configuration file, command line, --help and --print-config are all
+ * made from the rows. (Not called config.h, because that is the build's own header.)
+ *
+ * A configuration file has lines `name = value` under [sections], read by inih; every name is also
+ * a command-line flag (max_context -> --max-context). The command line wins over the file.
+ * Owner: the caller of settings_init. Thread: one, at start and at SIGHUP.
+ */
+#ifndef SEEKD_SETTINGS_H
+#define SEEKD_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+struct settings {
+    /* [model] */
+    char *model, *model_name, *device, *cache_dir;
+    uint64_t max_context, kv_bytes, max_seqs, step_tokens;
+    uint64_t kv_type; /* enum engine_kv_type */
+    /* [server] */
+    char *listen, *health_listen, *allowed_hosts;
+    uint64_t threads, workers, max_connections, max_body;
+    uint64_t header_timeout, keepalive_timeout, stall_timeout, ping_interval, drain_timeout;
+    /* [auth] */
+    char *api_key_file;
+    bool no_auth;
+    /* [log] */
+    uint64_t log_level; /* enum log_level */
+    bool log_json;
+};
+
+enum settings_action {
+    SETTINGS_RUN,
+    SETTINGS_CHECK,        /* --check-config */
+    SETTINGS_PRINT,        /* --print-config: a file with all options and what they mean */
+    SETTINGS_API_FIELDS,   /* --api-fields */
+    SETTINGS_HELP,
+    SETTINGS_VERSION
+};
+
+void settings_init(struct settings *s); /* defaults */
+void settings_release(struct settings *s);
+
+/* Reads --config FILE when given, then the other arguments. *config_path (owned, may come out NULL)
+ * is what settings_reload needs. Errors: ERR_ARG, ERR_FORMAT, ERR_NOT_FOUND, ERR_IO; the message
+ * names the option, and for a file the line. */
+bool settings_read(struct settings *s, int argc, char **argv, enum settings_action *action,
+                   char **config_path, struct err *e) WARN_UNUSED;
+
+/* Reads one configuration file into `s`. */
+bool settings_read_file(struct settings *s, const char *path, struct err *e) WARN_UNUSED;
+
+/* What one option cannot know about another: a model is given, --no-auth only on loopback, … */
+bool settings_check(const struct settings *s, struct err *e) WARN_UNUSED;
+
+/* SIGHUP: reads file and arguments again as settings_read did and takes over the options that can
+ * change while running (log_level). All or nothing; *ignored counts others that differ. */
+bool settings_reload(struct settings *s, int argc, char **argv, unsigned *ignored,
+                     struct err *e) WARN_UNUSED;
+
+void settings_print_help(FILE *out);
+/* Values of `s` as a configuration file with comments. */
+void settings_print(const struct settings *s, FILE *out);
+
+#endif
