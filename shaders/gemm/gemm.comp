@@ -1,0 +1,233 @@
+/* Matrix products of activation rows with repacked weights (README.md, "gemm").
+ *
+ * Built in four forms: y = W x (batched over matrices), the gated pair silu(G x) * (U x), and both
+ * again over a mixture-of-experts work list (MOE).
+ * Grid: x = TILES tiles of 8 output rows, y = COLS activation rows or one work item, z = matrix.
+ * Invocation x = row in the tile; every invocation keeps TILES x COLS sums. With SPLIT, local y and
+ * z share out the columns and shared memory (local y * local z * 8 * COLS * operands * 4 bytes) joins
+ * the partial sums in a fixed order.
+ * Defines: COLS, TILES, GATED, MOE (1 gated: rows gathered; 2 down: weighted), SPLIT, and
+ * SHUFFLE: the 8 invocations are lanes 0..7 of one subgroup; each loads a quarter of 32 columns of
+ * x and lanes hand them around. llvmpipe executes loads lane by lane but constant shuffles as one
+ * instruction: 4 to 6 times faster there than 8 uniform loads.
+ * A row's sums run over the columns in the same order whatever COLS and TILES are.
+ */
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#ifdef SHUFFLE
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
+#include "base.glsl"
+
+layout(push_constant) uniform push { gemm_push p; };
+layout(constant_id = SPEC_A) const uint TYPE_A = 0;
+#ifdef GATED
+layout(constant_id = SPEC_B) const uint TYPE_B = 0;
+#endif
+
+BUFFER(0, readonly, head_buf, uint, head);
+BUFFER(1, readonly, x_buf, vec4, x);
+BUFFER(2, restrict, y_buf, float, y);
+BUFFER(3, readonly, a_buf, uvec4, wa);
+#ifdef GATED
+BUFFER(4, readonly, b_buf, uvec4, wb);
+BUFFER(5, readonly, lists_buf, uvec4, lists);
+BUFFER(5, readonly, entries_buf, uint, entries);
+#else
+BUFFER(4, readonly, lists_buf, uvec4, lists);
+BUFFER(4, readonly, entries_buf, uint, entries);
+BUFFER(5, readonly, slot_buf, float, slot_weight);
+#endif
+
+#define DEC_FN(name) a_##name
+#define DEC_BUF wa
+#define DEC_TYPE TYPE_A
+#include "decode.glsl"
+#ifdef GATED
+#define DEC_FN(name) b_##name
+#define DEC_BUF wb
+#define DEC_TYPE TYPE_B
+#include "decode.glsl"
+#define OPERANDS 2
+#else
+#define OPERANDS 1
+#endif
+#define SUMS (OPERANDS * TILES)
+
+#ifdef SPLIT
+#define N_SPLIT (gl_WorkGroupSize.y * gl_WorkGroupSize.z)
+shared float partial[N_SPLIT * ABI_TILE * SUMS * COLS];
+#endif
+
+/* 4 columns: one lane's share of x with the same 4 columns of every tile. */
+#define MAC4(i, xi)                                                                                \
+    {                                                                                              \
+        vec4 v = xi;                                                                               \
+        [[unroll]] for (int s = 0; s < SUMS; s++) {                                                \
+            acc[s][c] = fma(w[s][i].x, v.x, acc[s][c]);                                            \
+            acc[s][c] = fma(w[s][i].y, v.y, acc[s][c]);                                            \
+            acc[s][c] = fma(w[s][i].z, v.z, acc[s][c]);                                            \
+            acc[s][c] = fma(w[s][i].w, v.w, acc[s][c]);                                            \
+        }                                                                                          \
+    }
+#ifdef SHUFFLE
+#define X_QUAD(i) subgroupShuffle(mine, i)
+#else
+#define X_QUAD(i) x[x_at[c] + min(quad + i, p.last_quad)]
+#endif
+
+void store(uint row, uint y_at, uint slot, float a, float b)
+{
+    if (row >= p.rows)
+        return;
+#ifdef GATED
+    float v = silu(a) * b;
+#elif defined(MOE)
+    float v = a * slot_weight[slot];
+#else
+    float v = p.accumulate != 0u ? y[y_at + row] + a : a;
+#endif
+    y[y_at + row] = v;
+}
+
+void main()
+{
+    uint lane = gl_LocalInvocationID.x;
+    uint tile = gl_WorkGroupID.x * TILES;
+    uint first, count, mat;
+#ifdef MOE
+    if (gl_WorkGroupID.y >= lists[0].x)
+        return;
+    uvec4 item = lists[ABI_LISTS_ITEMS + gl_WorkGroupID.y]; /* expert, first entry, count */
+    mat = item.x - p.mat_first;
+    if (mat >= p.mat_count)
+        return;
+    first = p.entries * 4u + item.y;
+    count = item.z;
+#else
+    mat = gl_WorkGroupID.z;
+    first = gl_WorkGroupID.y * COLS;
+    uint n = head[p.rows_from];
+    if (first >= n)
+        return;
+    count = min(n - first, uint(COLS));
+#endif
+
+    /* Columns past `count` repeat the last one; they are not stored. */
+    uint x_at[COLS], y_at[COLS], slot[COLS];
+    [[unroll]] for (int c = 0; c < COLS; c++) {
+        uint at = first + min(uint(c), count - 1u);
+#ifdef MOE
+        slot[c] = entries[at];
+        uint x_row = MOE == 1 ? slot[c] / p.n_used : slot[c];
+        uint y_row = slot[c];
+#else
+        slot[c] = 0u;
+        uint x_row = at;
+        uint y_row = at;
+#endif
+        x_at[c] = p.x_base + mat * p.x_step + x_row * p.x_stride;
+        y_at[c] = p.y_base + mat * p.y_step + y_row * p.y_stride;
+    }
+
+    /* A tile past the end repeats the last one; its rows are not stored. */
+    uint last_tile = (p.rows - 1u) / ABI_TILE;
+    uint a_at[TILES];
+#ifdef GATED
+    uint b_at[TILES];
+#endif
+    [[unroll]] for (int t = 0; t < TILES; t++) {
+        uint at = min(tile + uint(t), last_tile);
+        a_at[t] = p.a_base + mat * p.a_mat + at * p.a_tile + lane;
+#ifdef GATED
+        b_at[t] = p.b_base + mat * p.b_mat + at * p.b_tile + lane;
+#endif
+    }
+
+    precise float acc[SUMS][COLS];
+    [[unroll]] for (int s = 0; s < SUMS; s++)
+        [[unroll]] for (int c = 0; c < COLS; c++)
+            acc[s][c] = 0.0;
+
+    uint n_groups = (p.steps + 7u) / 8u;
+#ifdef SPLIT
+    for (uint g = gl_LocalInvocationID.z; g < n_groups; g += gl_WorkGroupSize.z) {
+        uint hf = gl_LocalInvocationID.y >> 2;
+        uint j = gl_LocalInvocationID.y & 3u;
+        if (g * 8u + gl_LocalInvocationID.y < p.steps) {
+#else
+    for (uint g = 0u; g < n_groups; g++)
+    for (uint hf = 0u; hf < 2u && g * 8u + hf * 4u < p.steps; hf++) {
+#endif
+        half_ctx a_ctx[TILES];
+        [[unroll]] for (int t = 0; t < TILES; t++)
+            a_half_open(a_ctx[t], a_at[t], g, hf);
+#ifdef GATED
+        half_ctx b_ctx[TILES];
+        [[unroll]] for (int t = 0; t < TILES; t++)
+            b_half_open(b_ctx[t], b_at[t], g, hf);
+#endif
+#ifndef SPLIT
+        uint n_steps = min(p.steps - (g * 8u + hf * 4u), 4u);
+        for (uint j = 0u; j < n_steps; j++)
+#endif
+        {
+            vec4 w[SUMS][8];
+            [[unroll]] for (int t = 0; t < TILES; t++) {
+                a_step(a_ctx[t], hf, j, w[t]);
+#ifdef GATED
+                b_step(b_ctx[t], hf, j, w[TILES + t]);
+#endif
+            }
+            uint quad = g * 64u + hf * 32u + j * 8u;
+            [[unroll]] for (int c = 0; c < COLS; c++) {
+#ifdef SHUFFLE
+                vec4 mine = x[x_at[c] + min(quad + lane, p.last_quad)];
+#endif
+                MAC4(0, X_QUAD(0))
+                MAC4(1, X_QUAD(1))
+                MAC4(2, X_QUAD(2))
+                MAC4(3, X_QUAD(3))
+                MAC4(4, X_QUAD(4))
+                MAC4(5, X_QUAD(5))
+                MAC4(6, X_QUAD(6))
+                MAC4(7, X_QUAD(7))
+            }
+        }
+    }
+#ifdef SPLIT
+    }
+
+    uint split = gl_LocalInvocationID.z * gl_WorkGroupSize.y + gl_LocalInvocationID.y;
+    [[unroll]] for (int s = 0; s < SUMS; s++)
+        [[unroll]] for (int c = 0; c < COLS; c++)
+            partial[((split * SUMS + s) * COLS + c) * ABI_TILE + lane] = acc[s][c];
+    barrier();
+    /* One invocation per (tile, column, row), in the order of the splits. */
+    for (uint c = split; c < count; c += N_SPLIT) {
+        [[unroll]] for (int t = 0; t < TILES; t++) {
+            precise float a = 0.0, b = 0.0;
+            for (uint k = 0u; k < N_SPLIT; k++) {
+                a += partial[((k * SUMS + t) * COLS + c) * ABI_TILE + lane];
+#ifdef GATED
+                b += partial[((k * SUMS + TILES + t) * COLS + c) * ABI_TILE + lane];
+#endif
+            }
+            uint sel_y = y_at[0], sel_slot = slot[0];
+            [[unroll]] for (int i = 1; i < COLS; i++)
+                if (c == uint(i)) {
+                    sel_y = y_at[i];
+                    sel_slot = slot[i];
+                }
+            store((tile + uint(t)) * ABI_TILE + lane, sel_y, sel_slot, a, b);
+        }
+    }
+#else
+    [[unroll]] for (int c = 0; c < COLS; c++)
+        if (uint(c) < count)
+            [[unroll]] for (int t = 0; t < TILES; t++)
+                store((tile + uint(t)) * ABI_TILE + lane, y_at[c], slot[c], acc[t][c],
+                      acc[SUMS - TILES + t][c]);
+#endif
+}
