@@ -4,8 +4,9 @@
 //     node peer_llama.mjs --model FILE.gguf [--device vulkan|cpu] [--prompt 128] [--gen 32]
 //                         [--repeat 2] [--flash auto|on|off] [--threads N]
 //
-// Prints CSV: peer, version, device, prompt, gen, prefill_tok_s, decode_tok_s, ttft_ms (best of the
-// repeats; one unmeasured run comes first so that shader compilation does not count).
+// Prints CSV: rates and time to first token (best of the repeats; one unmeasured run comes first so
+// that shader compilation does not count), and the processor seconds of both phases, which remain
+// comparable when the machine is busy with other things.
 // The package is looked up from the working directory, where run_peer.sh installs it.
 // llama.cpp's Vulkan backend ignores software drivers unless GGML_VK_VISIBLE_DEVICES names one.
 import { createRequire } from "node:module";
@@ -71,17 +72,26 @@ function promptTokens(count) {
     return ids;
 }
 
+function cpuSeconds() {
+    const used = process.cpuUsage();
+    return (used.user + used.system) / 1e6;
+}
+
 async function measure() {
     await sequence.clearHistory();
     const start = performance.now();
+    const startCpu = cpuSeconds();
+    let firstCpu = 0;
     let first = 0;
     let last = 0;
     let count = 0;
     for await (const token of sequence.evaluate(promptTokens(nPrompt),
         { temperature: 0, yieldEogTokens: true })) {
         last = performance.now();
-        if (count === 0)
+        if (count === 0) {
             first = last;
+            firstCpu = cpuSeconds();
+        }
         if (++count === nGen + 1 || token === undefined)
             break;
     }
@@ -89,6 +99,8 @@ async function measure() {
         ttft: first - start,
         prefill: nPrompt / ((first - start) / 1000),
         decode: (count - 1) / ((last - first) / 1000),
+        prefillCpu: firstCpu - startCpu,
+        decodeCpu: cpuSeconds() - firstCpu,
     };
 }
 
@@ -98,9 +110,11 @@ for (let i = 0; i < Number(opt.repeat); i++)
     runs.push(await measure());
 const best = (key, pick) => pick(...runs.map((run) => run[key]));
 const version = JSON.parse(readFileSync(manifest, "utf8")).version;
-console.log("peer,version,device,prompt,gen,prefill_tok_s,decode_tok_s,ttft_ms");
+console.log("peer,version,device,prompt,gen,prefill_tok_s,decode_tok_s,ttft_ms,"
+    + "prefill_cpu_s,decode_cpu_s");
 console.log(["node-llama-cpp", version, `"${deviceNames.join("+")}"`, nPrompt, nGen,
     best("prefill", Math.max).toFixed(2), best("decode", Math.max).toFixed(2),
-    best("ttft", Math.min).toFixed(1)].join(","));
+    best("ttft", Math.min).toFixed(1), best("prefillCpu", Math.min).toFixed(2),
+    best("decodeCpu", Math.min).toFixed(2)].join(","));
 await llama.dispose();
 process.exit(0);

@@ -1,0 +1,36 @@
+# All tests: the C programs of each part in their own fragment, and the shell tests that look at the
+# tree and at the finished programs.
+include tests/format.mk
+include tests/text.mk
+include tests/engine.mk
+include tests/device.mk
+include tests/template.mk
+include tests/server.mk
+
+TESTS += \
+	tests/check_banned.sh \
+	tests/check_ctl.sh \
+	tests/check_dist.sh \
+	tests/check_includes.sh \
+	tests/check_style.sh
+
+EXTRA_DIST += \
+	tests/check_banned.sh \
+	tests/check_ctl.sh \
+	tests/check_dist.sh \
+	tests/check_includes.sh \
+	tests/check_style.sh \
+	tests/lsan.supp \
+	tests/tsan.supp \
+	tests/bench/make_mini.py \
+	tests/bench/peer_llama.mjs \
+	tests/bench/run_peer.sh
+
+# Fuzz targets: tests/fuzz/fuzz_<name>.c. With --enable-fuzz each becomes a libFuzzer program; the
+# replay_<name> programs of the fragments above run the same code over its corpus in `make check`.
+if ENABLE_FUZZ
+noinst_PROGRAMS += tests/fuzz/fuzz_gguf
+tests_fuzz_fuzz_gguf_SOURCES = tests/fuzz/fuzz_gguf.c
+tests_fuzz_fuzz_gguf_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_gguf_LDADD = $(ENGINE_LIBS)
+endif
