@@ -422,6 +422,7 @@ START_TEST(test_log_lines)
     log_set_level(LOG_ERROR);
     capture(line, sizeof line, LOG_WARN, "hidden");
     ck_assert_str_eq(line, "");
+    log_set_level(LOG_INFO);
 }
 END_TEST
 

@@ -110,7 +110,8 @@ static struct gguf *open_golden(const char *path)
 static void write_sample(struct gguf_writer *w)
 {
     static const char *const tokens[] = {"<s>", "", "\xe4\xbd\xa0\xe5\xa5\xbd", "a"};
-    static const uint64_t square[] = {64, 3}, vector[] = {5}, cube[] = {32, 2, 2}, halves[] = {16, 2};
+    static const uint64_t square[] = {64, 3}, vector[] = {5}, cube[] = {32, 2, 2};
+    static const uint64_t halves[] = {16, 2};
     gguf_write_str(w, "general.architecture", "llama");
     gguf_write_u32(w, "general.alignment", w->alignment);
     gguf_write_raw(w, "t.u8", GGUF_U8, "\xff", 1);
@@ -494,6 +495,8 @@ START_TEST(test_split_by_name)
     put_part("m-00001-of-00001.gguf", -1, -1, -1);
     ck_assert_msg(open_in_dir("m-00001-of-00001.gguf", &g, &e), "%s", e.msg);
     gguf_close(&g);
+    put_part("m-00001-of-09999.gguf", -1, -1, -1);
+    refused("m-00001-of-09999.gguf", ERR_LIMIT, "9999 parts");
     put_part("m-00000-of-00003.gguf", -1, -1, -1); /* not a part: parts count from 1 */
     ck_assert_msg(open_in_dir("m-00000-of-00003.gguf", &g, &e), "%s", e.msg);
     gguf_close(&g);
@@ -598,7 +601,8 @@ START_TEST(test_variants_repeat)
     char *path = testfile_join(dir, "sample.gguf");
     size_t n;
     uint8_t *bytes = testfile_read(path, &n);
-    struct gguf_corrupt *a = gguf_corrupt_create(bytes, n, 50), *b = gguf_corrupt_create(bytes, n, 50);
+    struct gguf_corrupt *a = gguf_corrupt_create(bytes, n, 50);
+    struct gguf_corrupt *b = gguf_corrupt_create(bytes, n, 50);
     ck_assert_uint_eq(gguf_corrupt_count(a), gguf_corrupt_count(b));
     size_t same_as_valid = 0;
     for (size_t i = 0; i < gguf_corrupt_count(a); i++) {
@@ -618,6 +622,45 @@ START_TEST(test_variants_repeat)
     gguf_corrupt_destroy(&b);
     free(bytes);
     free(path);
+}
+END_TEST
+
+/* Files that are consistent in themselves, but outside what the format allows. */
+START_TEST(test_alignment_bounds)
+{
+    static const uint32_t alignments[] = {1, 4, 8192, 1 << 16};
+    for (size_t i = 0; i < sizeof alignments / sizeof alignments[0]; i++) {
+        put_sample("sample.gguf", 3, alignments[i]);
+        refused("sample.gguf", ERR_FORMAT, "power of two between 8 and 4096");
+    }
+}
+END_TEST
+
+static void one_tensor_refused(uint32_t type, uint32_t n_dims, const uint64_t *ne, size_t n_bytes,
+                               const char *part_of_message)
+{
+    struct gguf_writer w;
+    struct buf b;
+    gguf_writer_init(&w);
+    buf_init(&b, 1 << 20);
+    gguf_write_u32(&w, "a", 1);
+    gguf_write_tensor(&w, "t", type, n_dims, ne, NULL, n_bytes);
+    gguf_write_finish(&w, &b);
+    put_file("one.gguf", &b);
+    gguf_writer_release(&w);
+    buf_release(&b);
+    refused("one.gguf", ERR_FORMAT, part_of_message);
+}
+
+START_TEST(test_shape_bounds)
+{
+    one_tensor_refused(TENSOR_F32, 5, (uint64_t[]){8, 1, 1, 1, 1}, 32, "5 dimensions");
+    one_tensor_refused(TENSOR_F32, 0, NULL, 4, "0 dimensions");
+    one_tensor_refused(TENSOR_Q8_0, 2, (uint64_t[]){16, 4}, 68, "rows of 16 elements");
+    one_tensor_refused(TENSOR_Q4_K, 2, (uint64_t[]){128, 2}, 144, "rows of 128 elements");
+    one_tensor_refused(TENSOR_F32, 3, (uint64_t[]){1u << 31, 1u << 31, 4}, 32, "64 bits");
+    one_tensor_refused(TENSOR_F32, 2, (uint64_t[]){1u << 31, 1u << 31}, 32, "64 bits");
+    one_tensor_refused(TENSOR_F32, 1, (uint64_t[]){9}, 32, "reaches past the end");
 }
 END_TEST
 
@@ -677,6 +720,8 @@ int main(void)
     tcase_add_test(tc, test_corrupted_sample);
     tcase_add_test(tc, test_corrupted_model);
     tcase_add_test(tc, test_variants_repeat);
+    tcase_add_test(tc, test_alignment_bounds);
+    tcase_add_test(tc, test_shape_bounds);
     tcase_add_test(tc, test_messages);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);

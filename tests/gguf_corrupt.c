@@ -1,9 +1,9 @@
 /* Owns: the list of ways in which a GGUF file can be wrong.
  * Refuses to know: the reader under test; it has a small parser of its own, for valid files only.
  *
- * A valid file is parsed twice over: into fields (where every number lies, to overwrite it in place)
- * and into a document (keys, tensors, data, to edit and write anew). Each variant is planned as one
- * row {family, three numbers} when the set is created, and built only when it is asked for.
+ * A valid file is parsed twice over: into fields (where every number lies, to overwrite it in
+ * place) and into a document (keys, tensors, data, to edit and write anew). Each variant is planned
+ * as one row {family, three numbers} when the set is created, and built when it is asked for.
  */
 #include <config.h>
 
@@ -619,16 +619,20 @@ static const struct {
     {"the same unknown key twice", GGUF_REFUSED,
      {{TEXT("seekd.test"), GGUF_U8, TEXT("\1")}, {TEXT("seekd.test"), GGUF_U16, TEXT("\1\0")}}, 2},
     {"split.count 3 under an ordinary name", GGUF_REFUSED,
-     {{TEXT("split.no"), GGUF_U16, TEXT("\0\0")}, {TEXT("split.count"), GGUF_U16, TEXT("\3\0")}}, 2},
+     {{TEXT("split.no"), GGUF_U16, TEXT("\0\0")},
+      {TEXT("split.count"), GGUF_U16, TEXT("\3\0")}}, 2},
     {"split.count 1", GGUF_LOADS,
-     {{TEXT("split.no"), GGUF_U16, TEXT("\0\0")}, {TEXT("split.count"), GGUF_U16, TEXT("\1\0")}}, 2},
+     {{TEXT("split.no"), GGUF_U16, TEXT("\0\0")},
+      {TEXT("split.count"), GGUF_U16, TEXT("\1\0")}}, 2},
     {"split.count 0", GGUF_LOADS, {{TEXT("split.count"), GGUF_U16, TEXT("\0\0")}}, 1},
     {"split.no beyond split.count", GGUF_REFUSED,
-     {{TEXT("split.no"), GGUF_U16, TEXT("\7\0")}, {TEXT("split.count"), GGUF_U16, TEXT("\3\0")}}, 2},
+     {{TEXT("split.no"), GGUF_U16, TEXT("\7\0")},
+      {TEXT("split.count"), GGUF_U16, TEXT("\3\0")}}, 2},
     {"split.no without split.count", GGUF_REFUSED,
      {{TEXT("split.no"), GGUF_U16, TEXT("\7\0")}}, 1},
     {"split.count 65535", GGUF_REFUSED, {{TEXT("split.count"), GGUF_U16, TEXT("\377\377")}}, 1},
-    {"split.count -1", GGUF_REFUSED, {{TEXT("split.count"), GGUF_I32, TEXT("\377\377\377\377")}}, 1},
+    {"split.count -1", GGUF_REFUSED,
+     {{TEXT("split.count"), GGUF_I32, TEXT("\377\377\377\377")}}, 1},
     {"split.count 2^64-1", GGUF_REFUSED,
      {{TEXT("split.count"), GGUF_U64, TEXT("\377\377\377\377\377\377\377\377")}}, 1},
     {"split.count as a string", GGUF_REFUSED,

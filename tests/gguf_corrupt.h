@@ -2,8 +2,8 @@
  * type, size, offset and scalar set to boundary values), wrong types, truncation, duplicates,
  * overlaps, alignments, split keys, names, missing keys and tensors, changed arrays, random edits.
  *
- * Use: create from the bytes of a valid file, then make any variant by its index, write it to a file
- * and hand that to the code under test. Variants are independent of each other.
+ * Use: create from the bytes of a valid file, then make any variant by its index, write it to a
+ * file and hand that to the code under test. Variants are independent of each other.
  * Thread: one at a time per struct.
  */
 #ifndef SEEKD_TESTS_GGUF_CORRUPT_H
@@ -30,7 +30,7 @@ struct gguf_variant {
 struct gguf_corrupt;
 
 /* `bytes` (valid, at least one key and two tensors) is borrowed until destroy. n_random: how many
- * variants with random edits of the metadata are added at the end. NULL when it cannot be parsed. */
+ * variants with random edits of the metadata come at the end. NULL when it cannot be parsed. */
 struct gguf_corrupt *gguf_corrupt_create(const uint8_t *bytes, size_t n_bytes, size_t n_random);
 void gguf_corrupt_destroy(struct gguf_corrupt **c);
 

@@ -31,6 +31,6 @@ bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_consume(struct buf *b, size_t len);
 
 const char *buf_str(const struct buf *b); /* "" when empty; borrowed until the next change */
-char *buf_take(struct buf *b);            /* hands the memory to the caller; b is empty afterwards */
+char *buf_take(struct buf *b);            /* hands the memory to the caller; b is empty then */
 
 #endif

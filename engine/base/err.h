@@ -30,18 +30,20 @@ struct err {
     int os;           /* errno value, 0 when none applies */
     const char *file; /* where it was raised: static string */
     int line;
-    char msg[256]; /* one sentence: what is wrong and, where possible, what to do. Always terminated */
+    char msg[256]; /* one sentence: what is wrong and, where possible, what to do; terminated */
 };
 
 #define ERR_INIT ((struct err){.code = ERR_NONE})
 #define WARN_UNUSED __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt_arg, first_arg) __attribute__((format(printf, fmt_arg, first_arg)))
 
-/* Fills *e (when not NULL; overlong text is cut) and returns false, so `return err_set(…)` reads well. */
+/* Fills *e (when not NULL; overlong text is cut between two characters) and returns false, so
+ * `return err_set(…)` reads well. */
 bool err_set(struct err *e, enum err_code code, int os, const char *file, int line, const char *fmt,
              ...) PRINTF_LIKE(6, 7);
 
-/* Puts "PREFIX: " in front of an existing message (outer context such as a file name). Returns false. */
+/* Puts "PREFIX: " in front of an existing message (outer context such as a file name). Returns
+ * false. */
 bool err_prefix(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Short stable name of a code ("format", "limit", …), for logs. Never NULL. */

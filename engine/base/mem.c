@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,9 +24,9 @@ void *mem_alloc(size_t bytes)
 
 void *mem_calloc(size_t n, size_t elem_bytes)
 {
-    void *p = calloc(n ? n : 1, elem_bytes ? elem_bytes : 1);
+    void *p = mem_try_calloc(n, elem_bytes);
     if (!p)
-        out_of_memory(n);
+        out_of_memory(elem_bytes && n > SIZE_MAX / elem_bytes ? SIZE_MAX : n * elem_bytes);
     return p;
 }
 

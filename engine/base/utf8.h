@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* Decodes one code point at s (len >= 1). Returns its length 1..4 and stores it in *cp; returns 0
- * when the bytes are invalid or incomplete (overlong forms, surrogates and > U+10FFFF are invalid). */
+ * when the bytes are invalid or incomplete (overlong forms, surrogates, > U+10FFFF are invalid). */
 size_t utf8_decode(const char *s, size_t len, uint32_t *cp);
 
 /* Writes cp (<= 0x10FFFF) as UTF-8, returns its length 1..4. */

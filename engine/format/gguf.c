@@ -204,7 +204,13 @@ static bool open_model(struct gguf *g, const char *path, struct err *e)
         gguf_part_close(&opened);
         return gguf_fail_in_file(e, path);
     }
-    g->parts = mem_calloc((size_t)split.count, sizeof *g->parts);
+    g->parts = mem_try_calloc((size_t)split.count, sizeof *g->parts);
+    if (!g->parts) {
+        gguf_part_close(&opened);
+        err_set(e, ERR_NOMEM, 0, __FILE__, __LINE__, "no memory for the %llu parts of the model",
+                (unsigned long long)split.count);
+        return gguf_fail_in_file(e, path);
+    }
     g->n_parts = (size_t)split.count;
     g->parts[split.no] = opened;
     if (split.count > 1 && !open_all_parts(g, path, split, e))

@@ -345,7 +345,7 @@ bool gguf_uint(const struct gguf_kv *kv, uint64_t max, uint64_t *out, struct err
         FAIL(e, ERR_FORMAT, "the metadata key %s must be an integer, but is of type %s",
              gguf_quote(&q, kv->key), gguf_type_name(kv->type));
     int64_t v = gguf_array_i64(kv, 0);
-    if ((v < 0 && kv->type != GGUF_U64) || (uint64_t)v > max) {
+    if ((uint64_t)v > max) { /* negative numbers included: max is below 2^63 */
         char text[32];
         snprintf(text, sizeof text, kv->type == GGUF_U64 ? "%llu" : "%lld", (unsigned long long)v);
         FAIL(e, ERR_FORMAT, "the metadata key %s is %s, but must lie between 0 and %llu",

@@ -32,7 +32,8 @@ bool gguf_part_open(const char *path, struct gguf_part *p, struct err *e) WARN_U
 void gguf_part_close(struct gguf_part *p); /* accepts a zeroed struct */
 
 const struct gguf_kv *gguf_keys_find(const struct gguf_keys *k, const char *key); /* or NULL */
-/* The value of an integer key of any width, to lie in [0, max]; else ERR_FORMAT, naming the key. */
+/* The value of an integer key of any width, to lie in [0, max], max < 2^63; else ERR_FORMAT, naming
+ * the key. */
 bool gguf_uint(const struct gguf_kv *kv, uint64_t max, uint64_t *out, struct err *e) WARN_UNUSED;
 const char *gguf_type_name(enum gguf_type t); /* as the format calls it: "uint32" */
 
