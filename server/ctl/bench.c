@@ -1,10 +1,10 @@
 /* Owns: `seekctl bench`: prefill and decode rates of one model on one device, as CSV.
  *
  * One line per stream count. All streams are submitted at once with prompts of equal length and
- * different tokens; each generates exactly --gen tokens, greedily. What is measured:
+ * different tokens, and decode greedily until each has --gen tokens since the last of them began.
  *   prefill   prompt tokens of all streams over the time until every stream has its first token
- *   decode    tokens that arrive while every stream is decoding (between the latest first token and
- *             the earliest last one), over that time; per stream: divided by the streams
+ *   decode    tokens that arrive from then on, while every stream is decoding, over that time; per
+ *             stream: divided by the streams
  *   TTFT      submit to first token, per stream; ITL: gaps between the tokens of a stream
  *   CPU       processor seconds of this process in the two phases: what remains comparable on a
  *             software device when the machine is busy with other things
@@ -26,12 +26,13 @@
 #include "lang.h"
 #include "version.h"
 
-enum { MAX_STREAMS = 256, MAX_COUNTS = 16, WARM_UP_TOKENS = 4 };
+enum { MAX_STREAMS = 256, MAX_COUNTS = 16, WARM_UP_TOKENS = 4, SLACK_ROWS = 16 };
 
 struct stream {
     struct engine_stream *s;
-    uint64_t *token_us; /* arrival of each token since submit [gen], owned */
+    uint64_t *token_us; /* arrival of each token since submit [max_tokens], owned */
     uint32_t n_tokens;
+    uint32_t n_before; /* of these: not later than the latest first token of all streams */
     bool done;
 };
 
@@ -40,6 +41,13 @@ struct bench {
     uint32_t prompt, gen;
     sem_t events;
 };
+
+/* Tokens a stream may need: it goes on decoding while the others' prompts are computed, of which a
+ * step takes at least SLACK_ROWS tokens. */
+static uint32_t max_tokens(const struct bench *b, uint32_t n)
+{
+    return b->gen + 1 + (n - 1) * (b->prompt / SLACK_ROWS + 1);
+}
 
 struct result {
     double prefill_tok_s, decode_tok_s;
@@ -72,13 +80,13 @@ static void fill_prompt(const struct bench *b, uint32_t stream, int32_t *ids)
         ids[i] = (int32_t)(low + (i * 37 + stream * 101) % (vocab > 1000 ? 400 : vocab - low));
 }
 
-static bool submit(struct bench *b, uint32_t index, uint32_t gen, struct stream *s, struct err *e)
+static bool submit(struct bench *b, uint32_t index, uint32_t n, struct stream *s, struct err *e)
 {
     int32_t *ids = mem_calloc(b->prompt, sizeof *ids);
     fill_prompt(b, index, ids);
     struct engine_request req = {.tokens = ids,
                                  .n_tokens = b->prompt,
-                                 .max_tokens = gen,
+                                 .max_tokens = max_tokens(b, n),
                                  .sampling = ENGINE_SAMPLING_DEFAULT,
                                  .ignore_eos = true,
                                  .notify = on_event,
@@ -90,51 +98,56 @@ static bool submit(struct bench *b, uint32_t index, uint32_t gen, struct stream 
 }
 
 /* Takes what has arrived on one stream. False when the request failed. */
-static bool drain(struct stream *s, uint32_t gen, uint64_t start_us, struct err *e)
+static bool drain(struct stream *s, uint32_t max, uint64_t start_us, struct err *e)
 {
     struct engine_event ev;
     while (!s->done && engine_stream_next(s->s, &ev)) {
-        if (ev.kind == ENGINE_EVENT_TOKEN && s->n_tokens < gen) {
+        if (ev.kind == ENGINE_EVENT_TOKEN && s->n_tokens < max)
             s->token_us[s->n_tokens++] = clock_now_us() - start_us;
-        } else if (ev.kind == ENGINE_EVENT_DONE) {
-            s->done = true;
-            if (ev.finish == ENGINE_FINISH_ERROR) {
-                *e = ev.err;
-                return false;
-            }
-            if (s->n_tokens != gen)
-                FAIL(e, ERR_INTERNAL, "a stream ended after %u of %u tokens", s->n_tokens, gen);
+        s->done = ev.kind == ENGINE_EVENT_DONE;
+        if (s->done && ev.finish == ENGINE_FINISH_ERROR) {
+            *e = ev.err;
+            return false;
         }
     }
     return true;
 }
 
-/* Runs n streams to their end. *first_cpu: processor time when the last first token had arrived. */
+/* Runs n streams until each has `gen` tokens since all of them decode. *first_cpu: processor time
+ * at the beginning of that phase. */
 static bool run_streams(struct bench *b, struct stream *streams, uint32_t n, uint32_t gen,
                         double *first_cpu, struct err *e)
 {
     uint64_t start_us = clock_now_us();
+    uint32_t max = max_tokens(b, n);
+    bool all_decode = false, enough = false;
     for (uint32_t i = 0; i < n; i++)
-        if (!submit(b, i, gen, &streams[i], e))
+        if (!submit(b, i, n, &streams[i], e))
             return false;
-    *first_cpu = 0;
-    for (uint32_t n_done = 0; n_done < n;) {
+    while (!enough) {
         if (ctl_interrupted())
             FAIL(e, ERR_CANCELLED, "interrupted");
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec++;
         sem_timedwait(&b->events, &until);
-        uint32_t n_first = 0;
-        n_done = 0;
+        uint32_t n_first = 0, n_enough = 0;
         for (uint32_t i = 0; i < n; i++) {
-            if (!drain(&streams[i], gen, start_us, e))
+            struct stream *s = &streams[i];
+            if (!drain(s, max, start_us, e))
                 return false;
-            n_first += streams[i].n_tokens > 0;
-            n_done += streams[i].done;
+            if (s->done && s->n_tokens == 0)
+                FAIL(e, ERR_INTERNAL, "stream %u ended without a token", i + 1);
+            n_first += s->n_tokens > 0;
+            n_enough += s->done || (all_decode && s->n_tokens >= s->n_before + gen);
         }
-        if (n_first == n && *first_cpu == 0)
-            *first_cpu = cpu_seconds();
+        enough = n_enough == n;
+        if (n_first < n || all_decode)
+            continue;
+        all_decode = true;
+        *first_cpu = cpu_seconds();
+        for (uint32_t i = 0; i < n; i++)
+            streams[i].n_before = streams[i].n_tokens;
     }
     return true;
 }
@@ -154,16 +167,18 @@ static double percentile(const double *sorted, size_t n, double p)
     return n == 0 ? 0 : sorted[rank < 1 ? 0 : rank > n ? n - 1 : rank - 1];
 }
 
-static void evaluate_latency(const struct stream *streams, uint32_t n, uint32_t gen,
-                             struct result *out)
+static void evaluate_latency(const struct stream *streams, uint32_t n, struct result *out)
 {
+    size_t n_itl = 0, n_tokens = 0;
+    for (uint32_t i = 0; i < n; i++)
+        n_tokens += streams[i].n_tokens;
     double *ttft = mem_calloc(n, sizeof *ttft);
-    double *itl = mem_calloc((size_t)n * gen, sizeof *itl);
-    size_t n_itl = 0;
+    double *itl = mem_calloc(n_tokens, sizeof *itl);
     for (uint32_t i = 0; i < n; i++) {
-        ttft[i] = (double)streams[i].token_us[0] / 1e3;
-        for (uint32_t k = 1; k < gen; k++)
-            itl[n_itl++] = (double)(streams[i].token_us[k] - streams[i].token_us[k - 1]) / 1e3;
+        const uint64_t *us = streams[i].token_us;
+        ttft[i] = (double)us[0] / 1e3;
+        for (uint32_t k = 1; k < streams[i].n_tokens; k++)
+            itl[n_itl++] = (double)(us[k] - us[k - 1]) / 1e3;
     }
     qsort(ttft, n, sizeof *ttft, by_value);
     qsort(itl, n_itl, sizeof *itl, by_value);
@@ -175,30 +190,21 @@ static void evaluate_latency(const struct stream *streams, uint32_t n, uint32_t 
     free(itl);
 }
 
-static void evaluate_rates(const struct stream *streams, uint32_t n, uint32_t prompt, uint32_t gen,
+/* The decode phase: from the latest first token to the moment when the first stream stopped. */
+static void evaluate_rates(const struct stream *streams, uint32_t n, uint32_t prompt,
                            struct result *out)
 {
-    uint64_t first = 0, last_begin = 0, first_end = UINT64_MAX;
+    uint64_t begin = 0, end = UINT64_MAX, arrived = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (streams[i].token_us[0] > last_begin)
-            last_begin = streams[i].token_us[0];
-        if (streams[i].token_us[gen - 1] < first_end)
-            first_end = streams[i].token_us[gen - 1];
-        if (i == 0 || streams[i].token_us[0] < first)
-            first = streams[i].token_us[0];
+        uint64_t first = streams[i].token_us[0];
+        uint64_t last = streams[i].token_us[streams[i].n_tokens - 1];
+        begin = first > begin ? first : begin;
+        end = last < end ? last : end;
     }
-    out->prefill_tok_s = (double)n * prompt / ((double)last_begin / 1e6);
-    uint64_t begin = last_begin, end = first_end;
-    if (end <= begin) { /* early streams ended before late ones began: take the whole decode */
-        begin = first;
-        for (uint32_t i = 0; i < n; i++)
-            if (streams[i].token_us[gen - 1] > end)
-                end = streams[i].token_us[gen - 1];
-    }
-    uint64_t arrived = 0;
     for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < gen; k++)
+        for (uint32_t k = 0; k < streams[i].n_tokens; k++)
             arrived += streams[i].token_us[k] > begin && streams[i].token_us[k] <= end;
+    out->prefill_tok_s = (double)n * prompt / ((double)begin / 1e6);
     out->decode_tok_s = end > begin ? (double)arrived / ((double)(end - begin) / 1e6) : 0;
 }
 
@@ -208,7 +214,7 @@ static bool measure(struct bench *b, uint32_t n, struct result *out, struct err 
     struct stream *streams = mem_calloc(n, sizeof *streams);
     bool ok = true;
     for (uint32_t i = 0; i < n; i++)
-        streams[i].token_us = mem_calloc(b->gen, sizeof(uint64_t));
+        streams[i].token_us = mem_calloc(max_tokens(b, n), sizeof(uint64_t));
     for (int round = 0; round < 2 && ok; round++) {
         uint32_t gen = round == 0 && b->gen > WARM_UP_TOKENS ? WARM_UP_TOKENS : b->gen;
         double begin_cpu = cpu_seconds(), first_cpu = begin_cpu;
@@ -225,8 +231,8 @@ static bool measure(struct bench *b, uint32_t n, struct result *out, struct err 
         struct engine_stats stats;
         engine_stats(b->eng, &stats);
         out->bytes_per_step = stats.bytes_per_step;
-        evaluate_latency(streams, n, b->gen, out);
-        evaluate_rates(streams, n, b->prompt, b->gen, out);
+        evaluate_latency(streams, n, out);
+        evaluate_rates(streams, n, b->prompt, out);
     }
     for (uint32_t i = 0; i < n; i++)
         free(streams[i].token_us);
@@ -331,7 +337,7 @@ static int run(const struct ctl_command *self, int argc, char **argv)
     for (size_t i = 0; i < n_counts; i++)
         if (counts[i] > opt.max_seqs)
             opt.max_seqs = counts[i];
-    opt.context = b.prompt + b.gen + 1;
+    opt.context = b.prompt + max_tokens(&b, opt.max_seqs);
 
     int status;
     b.eng = ctl_open(self, &opt, &status);
