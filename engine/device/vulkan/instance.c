@@ -41,9 +41,10 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
                                                  void *user)
 {
     char text[1024];
-    (void)types;
     (void)user;
-    atomic_fetch_add(&validation_messages, 1);
+    /* The loader's own remarks about the machine are of the general type. */
+    if (types & ~(VkDebugUtilsMessageTypeFlagsEXT)VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT)
+        atomic_fetch_add(&validation_messages, 1);
     log_quote(text, sizeof text, data->pMessage ? data->pMessage : "");
     log_line(severity & VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT ? LOG_ERROR : LOG_WARN,
              "vulkan", "validation id=%s text=%s",

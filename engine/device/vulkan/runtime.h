@@ -35,8 +35,8 @@ struct vk_adapter {
     char unusable[128]; /* why dev_open would refuse it, "" when it would not */
 };
 
-/* Messages of warning or error severity that the validation layer sent so far, in this process.
- * The layer is on when SEEKD_VK_VALIDATE=1. */
+/* Messages of warning or error severity about our use of Vulkan so far, in this process. The
+ * validation layer is on when SEEKD_VK_VALIDATE=1; everything it says is logged. */
 unsigned vk_validation_count(void);
 bool vk_validation_available(void); /* installed, so that SEEKD_VK_VALIDATE=1 works */
 
