@@ -34,3 +34,10 @@ tests_fuzz_fuzz_gguf_SOURCES = tests/fuzz/fuzz_gguf.c
 tests_fuzz_fuzz_gguf_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_gguf_LDADD = $(ENGINE_LIBS)
 endif
+
+# Computing on a device named by VK_DRIVER_FILES; tests/device/ picks its drivers itself.
+DEVICE_TESTS += \
+	tests/check_ctl.sh \
+	tests/check_golden \
+	tests/check_model \
+	tests/check_sequence

@@ -26,7 +26,8 @@
 #include "lang.h"
 #include "version.h"
 
-enum { MAX_STREAMS = 256, MAX_COUNTS = 16, WARM_UP_TOKENS = 4, SLACK_ROWS = 16 };
+enum { MAX_STREAMS = 256, MAX_COUNTS = 16 };
+enum { WARM_UP_TOKENS = 4, SLACK_TOKENS = 128, SLACK_ROWS = 16 };
 
 struct stream {
     struct engine_stream *s;
@@ -42,11 +43,11 @@ struct bench {
     sem_t events;
 };
 
-/* Tokens a stream may need: it goes on decoding while the others' prompts are computed, of which a
- * step takes at least SLACK_ROWS tokens. */
+/* Tokens a stream may need: it goes on decoding while the others are submitted and their prompts
+ * computed, of which a step takes at least SLACK_ROWS tokens. */
 static uint32_t max_tokens(const struct bench *b, uint32_t n)
 {
-    return b->gen + 1 + (n - 1) * (b->prompt / SLACK_ROWS + 1);
+    return b->gen + 1 + (n == 1 ? 0 : SLACK_TOKENS + n * (b->prompt / SLACK_ROWS + 1));
 }
 
 struct result {
