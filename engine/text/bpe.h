@@ -37,8 +37,8 @@ struct bpe_merge {
 struct bpe {
     struct bpe_merge *merges; /* owned, [n_merges], in order of rank */
     uint32_t n_merges;
-    uint32_t *slots;     /* owned, [slot_mask + 1]: rank + 1, 0 = free; linear probing */
-    uint32_t slot_mask;  /* a power of two minus one, at least half of the slots free */
+    uint32_t *slots;      /* owned, [slot_mask + 1]: rank + 1, 0 = free; linear probing */
+    uint32_t slot_mask;   /* a power of two minus one, at least half of the slots free */
     int32_t byte_id[256]; /* token of a single byte, -1 = none */
 };
 

@@ -17,10 +17,12 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "text/classes.h"
 
@@ -54,8 +56,7 @@ struct kind {
         "| ?[" PUNCT SYMBOL "]+[\\r\\n]*"                                                          \
         "|" BLANKS
 
-#define CONTRACTION_OR_WORD                                                                        \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n" LETTER NUMBER "]?[" LETTER "]+"
+#define CONTRACTION_OR_WORD "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n" LETTER NUMBER "]?[" LETTER "]+"
 #define PATTERNS_GPT4(digits)                                                                      \
     CONTRACTION_OR_WORD "|[" NUMBER "]" digits "| ?[^" WHITE LETTER NUMBER "]+[\\r\\n]*|" BLANKS
 
@@ -96,11 +97,13 @@ struct pretok_scan {
 static bool fail_unknown(const char *name, size_t len, struct err *e)
 {
     struct buf known;
+    char begin[41], quoted[64];
+    snprintf(begin, sizeof begin, "%.*s", (int)(len < 40 ? len : 40), name);
     buf_init(&known, 256);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         buf_printf(&known, "%s%s", i ? ", " : "", kinds[i].name);
-    err_set(e, ERR_UNSUPPORTED, 0, __FILE__, __LINE__,
-            "pre-tokenizer '%.*s' is not known (known: %s)", (int)(len < 40 ? len : 40), name, buf_str(&known));
+    err_set(e, ERR_UNSUPPORTED, 0, __FILE__, __LINE__, "pre-tokenizer %s is not known (known: %s)",
+            log_quote(quoted, sizeof quoted, begin), buf_str(&known));
     buf_release(&known);
     return false;
 }
@@ -166,6 +169,7 @@ struct pretok_traits pretok_traits(const struct pretok *p)
 
 bool pretok_scan_create(const struct pretok *p, struct pretok_scan **out, struct err *e)
 {
+    *out = NULL;
     struct pretok_scan *s = mem_zalloc(sizeof *s);
     s->pretok = p;
     s->match = pcre2_match_data_create(1, NULL);
@@ -194,8 +198,8 @@ void pretok_scan_destroy(struct pretok_scan **sp)
 static void enter(struct pretok_scan *s, size_t level, size_t begin, size_t end)
 {
     s->level = level;
-    s->cursors[level] = (struct cursor){.begin = begin, .pos = begin, .end = end,
-                                        .match_begin = begin, .match_end = begin};
+    s->cursors[level] = (struct cursor){
+        .begin = begin, .pos = begin, .end = end, .match_begin = begin, .match_end = begin};
 }
 
 void pretok_scan_start(struct pretok_scan *s, const char *text, size_t len)

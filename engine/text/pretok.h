@@ -1,8 +1,8 @@
 /* Pre-tokenizers: how a text is cut into pieces before byte pair merging.
  *
- * A pre-tokenizer is a list of patterns. Every pattern is applied to each fragment that those before
- * it left; its matches and the gaps between them become the fragments for the next one, in order.
- * Nothing is dropped: the pieces of a text concatenate to the text.
+ * A pre-tokenizer is a list of patterns. Each pattern is applied to every fragment that those
+ * before it left; its matches and the gaps between them become the fragments for the next one, in
+ * order. Nothing is dropped: the pieces of a text concatenate to the text.
  * Source: engine/text/README.md.
  */
 #ifndef SEEKD_TEXT_PRETOK_H

@@ -20,9 +20,9 @@ struct special {
 };
 
 struct special_set {
-    struct special *items;    /* owned, [n], by text (bytewise, shorter first), then id */
+    struct special *items; /* owned, [n], by text (bytewise, shorter first), then id */
     uint32_t n;
-    uint32_t first[256 + 1];  /* items[first[b]] is the first whose text begins with a byte >= b */
+    uint32_t first[256 + 1]; /* items[first[b]] is the first whose text begins with a byte >= b */
 };
 
 /* Collects the control, unknown and user-defined tokens of `v`, which is borrowed until release.

@@ -8,9 +8,11 @@
 
 #include "text/tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "format/gguf.h"
@@ -24,7 +26,7 @@ enum { MAX_ENDS = 16 };
 /* Texts that end a turn in the chat formats of the supported model families. */
 static const char *const end_marks[] = {
     "<｜end▁of▁sentence｜>", "<|EOT|>",    "<|eot_id|>",    "<|eom_id|>",
-    "<|end_of_text|>",     "<|im_end|>", "<|endoftext|>",
+    "<|end_of_text|>",       "<|im_end|>", "<|endoftext|>",
 };
 _Static_assert(sizeof end_marks / sizeof end_marks[0] + 3 <= MAX_ENDS, "and eos, eot, eom");
 
@@ -47,11 +49,12 @@ static bool check_model(const struct gguf *g, struct err *e)
     struct gguf_str model;
     if (!gguf_get_str(g, "tokenizer.ggml.model", &model, e))
         return false;
-    if (model.len != 4 || memcmp(model.data, "gpt2", 4) != 0)
-        FAIL(e, ERR_UNSUPPORTED,
-             "tokenizer model '%.*s' is not supported (known: gpt2, byte-level BPE)",
-             (int)(model.len < 40 ? model.len : 40), model.data);
-    return true;
+    if (model.len == 4 && memcmp(model.data, "gpt2", 4) == 0)
+        return true;
+    char begin[41], quoted[64];
+    snprintf(begin, sizeof begin, "%.*s", (int)(model.len < 40 ? model.len : 40), model.data);
+    FAIL(e, ERR_UNSUPPORTED, "tokenizer model %s is not supported (known: gpt2, byte-level BPE)",
+         log_quote(quoted, sizeof quoted, begin));
 }
 
 /* The ordinary token with the bytes that `text` spells in the byte alphabet, else the special token
@@ -87,7 +90,7 @@ static bool parse_merge(const struct tokenizer *t, struct gguf_str s, char *scra
     if (!space)
         return false;
     size_t left = (size_t)(space - s.data), right = s.len - left - 1;
-    if (left == 0 || right == 0 || memchr(space + 1, ' ', right))
+    if (left == 0 || right == 0)
         return false;
     char *joined = scratch + s.len;
     memcpy(joined, s.data, left);

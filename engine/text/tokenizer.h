@@ -20,16 +20,16 @@ struct tokenizer;
 /* Token classes of GGUF `tokenizer.ggml.token_type`. */
 enum token_class {
     TOKEN_NORMAL = 1,
-    TOKEN_UNKNOWN = 2,
+    TOKEN_UNKNOWN = 2,      /* treated as control */
     TOKEN_CONTROL = 3,      /* matched in text only with TOKENIZE_SPECIAL; detokenises to nothing */
     TOKEN_USER_DEFINED = 4, /* matched in text always; detokenises to its literal text */
-    TOKEN_UNUSED = 5,
+    TOKEN_UNUSED = 5,       /* never matched; detokenises to nothing */
     TOKEN_BYTE = 6
 };
 
 enum tokenize_flags {
     TOKENIZE_SPECIAL = 1, /* recognise control tokens in the text */
-    TOKENIZE_BOS = 2      /* add BOS/EOS as the vocabulary asks for (add_bos_token, add_eos_token) */
+    TOKENIZE_BOS = 2      /* add BOS/EOS as add_bos_token and add_eos_token of the file say */
 };
 
 /* `g` may be closed afterwards. Errors: ERR_FORMAT, ERR_UNSUPPORTED (other tokenizer models or

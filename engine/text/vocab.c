@@ -19,8 +19,8 @@ enum { MAX_TOKENS = 1 << 24 };
 /* Marks of fill-in-the-middle prompts. Many files call them user-defined, which would let any text
  * that mentions them switch the model into that mode. */
 static const char *const always_control[] = {
-    "<｜fim▁begin｜>",  "<｜fim▁hole｜>",  "<｜fim▁end｜>",  "<|fim_prefix|>", "<|fim_suffix|>",
-    "<|fim_middle|>", "<|fim_pad|>",   "<|repo_name|>", "<|file_sep|>",
+    "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<|fim_prefix|>", "<|fim_suffix|>",
+    "<|fim_middle|>",  "<|fim_pad|>",    "<|repo_name|>", "<|file_sep|>",
 };
 
 /* ---- byte alphabet --------------------------------------------------------------------------- */

@@ -17,9 +17,9 @@
 struct gguf;
 
 struct vocab_token {
-    uint32_t at, len;   /* its bytes: arena[at .. at + len) */
+    uint32_t at, len;    /* its bytes: arena[at .. at + len) */
     uint8_t token_class; /* enum token_class */
-    bool ordinary;      /* stands in the byte alphabet, so that merging may produce it */
+    bool ordinary;       /* stands in the byte alphabet, so that merging may produce it */
 };
 
 struct vocab {
