@@ -664,6 +664,43 @@ START_TEST(test_shape_bounds)
 }
 END_TEST
 
+/* A count is held against the bytes of the file before anything of its size is done. */
+START_TEST(test_counts_against_file)
+{
+    enum { TENSORS_AT = 8, KEYS_AT = 16, FIRST_KEY_LEN_AT = 24 };
+    static const struct {
+        size_t at;
+        uint64_t value;
+        const char *message;
+    } cases[] = {
+        {TENSORS_AT, 100, "counts 100 tensors and 20 metadata entries, too many for"},
+        {KEYS_AT, 60000, "counts 4 tensors and 60000 metadata entries, too many for"},
+        {FIRST_KEY_LEN_AT, 1 << 20, "metadata entry 1 says it has 1048576 bytes, but the file has"},
+    };
+    put_sample("good.gguf", 3, 32);
+    char *path = testfile_join(dir, "good.gguf"), *bad = testfile_join(dir, "bad.gguf");
+    size_t n;
+    uint8_t *bytes = testfile_read(path, &n);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t good;
+        memcpy(&good, bytes + cases[i].at, sizeof good);
+        memcpy(bytes + cases[i].at, &cases[i].value, sizeof good);
+        ck_assert(testfile_write(bad, bytes, n));
+        refused("bad.gguf", ERR_FORMAT, cases[i].message);
+        memcpy(bytes + cases[i].at, &good, sizeof good);
+    }
+    /* the count of the array "tokens": behind the key, the type and the element type */
+    uint8_t *tokens = memmem(bytes, n, "tokens\t\0\0\0\10\0\0\0", 14);
+    ck_assert_ptr_nonnull(tokens);
+    memcpy(tokens + 14, &(uint64_t){1000}, 8);
+    ck_assert(testfile_write(bad, bytes, n));
+    refused("bad.gguf", ERR_FORMAT, "\"tokens\" says it has 1000 elements, but the file has");
+    free(bytes);
+    free(path);
+    free(bad);
+}
+END_TEST
+
 /* Errors whose exact words matter to people. */
 START_TEST(test_messages)
 {
@@ -722,6 +759,7 @@ int main(void)
     tcase_add_test(tc, test_variants_repeat);
     tcase_add_test(tc, test_alignment_bounds);
     tcase_add_test(tc, test_shape_bounds);
+    tcase_add_test(tc, test_counts_against_file);
     tcase_add_test(tc, test_messages);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
