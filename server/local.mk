@@ -1,6 +1,3 @@
-# inih reads the configuration file.
-SERVER_LIBS += -linih
-
 libserver_a_SOURCES += \
 	server/app.h \
 	server/auth/keyring.c server/auth/keyring.h \

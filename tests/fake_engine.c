@@ -54,7 +54,7 @@ struct engine {
     pthread_t thread;
     struct engine_stream *first;
     uint32_t n_streams;
-    bool stop, frozen, lost;
+    bool stop, frozen, lost, dead;
     uint64_t last_step_us, steps, requests, cancelled;
     struct engine_info info;
     char template_text[512];
@@ -150,6 +150,13 @@ void fake_engine_lose_device(struct engine *eng)
     pthread_mutex_lock(&eng->mu);
     eng->lost = true;
     pthread_cond_broadcast(&eng->changed);
+    pthread_mutex_unlock(&eng->mu);
+}
+
+void fake_engine_die(struct engine *eng)
+{
+    pthread_mutex_lock(&eng->mu);
+    eng->dead = true;
     pthread_mutex_unlock(&eng->mu);
 }
 
@@ -519,6 +526,8 @@ static void give_token_locked(struct engine_stream *s)
 /* One turn of one request. True when something was pushed. */
 static bool turn_locked(struct engine *eng, struct engine_stream *s, uint64_t now)
 {
+    if (eng->dead)
+        return false;
     if (s->done || s->n >= RING - 1) {
         if (!s->done && !s->full_since_us)
             s->full_since_us = now;

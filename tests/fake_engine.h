@@ -28,6 +28,8 @@ void fake_engine_close(struct engine **eng);
 /* Faults of the whole engine: steps stop (health: stalled), or the device is lost. */
 void fake_engine_freeze(struct engine *eng, bool frozen);
 void fake_engine_lose_device(struct engine *eng);
+/* From now on nothing happens any more, not even cancelling; closing still works. */
+void fake_engine_die(struct engine *eng);
 
 /* Streams not yet released, and of those the ones still working. */
 uint32_t fake_engine_streams(const struct engine *eng);

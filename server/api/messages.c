@@ -36,7 +36,8 @@ static bool read_role(const json_t *message, size_t i, const char **out, struct 
                    "must be system, developer, user or assistant");
 }
 
-static bool add_part(const json_t *part, size_t i, struct buf *text, struct api_error *e)
+static bool add_part(const json_t *part, size_t i, bool first, struct buf *text,
+                     struct api_error *e)
 {
     const char *type = json_string_value(json_object_get(part, "type"));
     const json_t *value = json_object_get(part, "text");
@@ -48,11 +49,13 @@ static bool add_part(const json_t *part, size_t i, struct buf *text, struct api_
                        "parts other than text are not supported: this model reads text only");
     if (!json_is_string(value))
         return fail_at(e, API_INVALID_VALUE, i, "content", "text parts must have a string 'text'");
+    if (!first)
+        buf_putc(text, '\n');
     buf_append(text, json_string_value(value), json_string_length(value));
     return true;
 }
 
-/* A string, or a list of text parts put together. */
+/* A string, or a list of text parts joined by line ends. */
 static bool read_content(const json_t *content, size_t i, bool may_lack, struct buf *text,
                          struct api_error *e)
 {
@@ -65,7 +68,7 @@ static bool read_content(const json_t *content, size_t i, bool may_lack, struct 
     if (!json_is_array(content))
         return fail_at(e, API_INVALID_VALUE, i, "content", "must be a string or a list of parts");
     for (size_t p = 0; p < json_array_size(content); p++)
-        if (!add_part(json_array_get(content, p), i, text, e))
+        if (!add_part(json_array_get(content, p), i, p == 0, text, e))
             return false;
     return true;
 }

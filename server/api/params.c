@@ -312,7 +312,7 @@ static const struct schema_field chat_fields[] = {
      .doc = "for models whose template has the choice"},
     {.name = "reasoning_effort", .type = SCHEMA_CUSTOM, .parse = parse_effort,
      .values = "none, minimal, low, medium, high, xhigh, max",
-     .doc = "handed to the template; none switches thinking off"},
+     .doc = "none switches thinking off; the others have no effect yet"},
     {.name = "chat_template_kwargs", .type = SCHEMA_CUSTOM, .parse = parse_kwargs,
      .values = "object", .doc = "enable_thinking, thinking, reasoning_effort"},
     {.name = "tool_choice", .type = SCHEMA_CUSTOM, .parse = parse_tool_choice,

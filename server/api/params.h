@@ -41,7 +41,7 @@ struct params {
     int64_t top_logprobs; /* 0..20 */
 
     enum params_thinking thinking;
-    const char *reasoning_effort; /* NULL when not given */
+    const char *reasoning_effort; /* NULL when not given; "none" has set `thinking` */
 };
 
 extern const struct schema PARAMS_CHAT_SCHEMA, PARAMS_COMPLETION_SCHEMA;

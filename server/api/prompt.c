@@ -174,8 +174,7 @@ bool prompt_check_length(const struct engine *eng, size_t n_tokens, const char *
 
 struct prompt_maker {
     const struct engine *eng;
-    struct chat_template *chat;
-    bool may_think;
+    struct chat_template *chat; /* owned */
 };
 
 bool prompt_maker_create(const struct engine *eng, struct prompt_maker **out, struct err *e)
@@ -184,12 +183,12 @@ bool prompt_maker_create(const struct engine *eng, struct prompt_maker **out, st
     struct chat_template *chat;
     if (!info->chat_template)
         FAIL(e, ERR_NOT_FOUND, "the model file has no chat template");
-    if (!chat_template_create(info->chat_template, info->bos_text, info->eos_text, &chat, e))
-        return false;
+    if (!chat_template_create(info->chat_template, strlen(info->chat_template), info->bos_text,
+                              info->eos_text, NULL, &chat, e))
+        return err_prefix(e, "chat template of the model");
     struct prompt_maker *m = mem_zalloc(sizeof *m);
     m->eng = eng;
     m->chat = chat;
-    m->may_think = strstr(info->chat_template, "think>") != NULL;
     *out = m;
     return true;
 }
@@ -203,50 +202,63 @@ void prompt_maker_destroy(struct prompt_maker **m)
     *m = NULL;
 }
 
-/* Cuts the rendered text at the spans that came from the caller. */
-static struct prompt_piece *cut_pieces(const char *text, size_t len, const struct jinja_spans *spans,
-                                       size_t *n)
+/* Cuts the rendered text at the bytes that the template did not write. Owned; NULL = no memory. */
+static struct prompt_piece *cut_pieces(const struct chat_prompt *p, size_t *n)
 {
-    struct prompt_piece *pieces = mem_try_calloc(spans->n * 2 + 1, sizeof *pieces);
+    struct prompt_piece *pieces = mem_try_calloc(p->n_data * 2 + 1, sizeof *pieces);
     size_t at = 0;
     *n = 0;
-    for (size_t i = 0; pieces && i < spans->n; i++) {
-        size_t begin = spans->span[i].begin, end = spans->span[i].end;
-        if (begin > at)
-            pieces[(*n)++] = (struct prompt_piece){text + at, begin - at, false};
-        pieces[(*n)++] = (struct prompt_piece){text + begin, end - begin, true};
-        at = end;
+    for (size_t i = 0; pieces && i < p->n_data; i++) {
+        const struct chat_span *s = &p->data[i];
+        if (s->begin > at)
+            pieces[(*n)++] = (struct prompt_piece){p->text + at, s->begin - at, false};
+        pieces[(*n)++] = (struct prompt_piece){p->text + s->begin, s->end - s->begin, true};
+        at = s->end;
     }
-    if (pieces && len > at)
-        pieces[(*n)++] = (struct prompt_piece){text + at, len - at, false};
+    if (pieces && p->len > at)
+        pieces[(*n)++] = (struct prompt_piece){p->text + at, p->len - at, false};
     return pieces;
+}
+
+static bool tokenize_rendered(const struct prompt_maker *m, const struct chat_prompt *rendered,
+                              struct prompt *out, struct err *e)
+{
+    size_t n;
+    struct prompt_piece *pieces = cut_pieces(rendered, &n);
+    if (!pieces)
+        FAIL(e, ERR_NOMEM, "no memory for the prompt");
+    bool ok = prompt_tokenize(m->eng, pieces, n, &out->tokens, &out->n_tokens, e);
+    free(pieces);
+    struct chat_thinking thinking = chat_template_thinks(m->chat, rendered);
+    out->mode = thinking.prompt_opens    ? STREAM_THINKING
+                : thinking.template_tags ? STREAM_DETECT
+                                         : STREAM_PLAIN;
+    return ok;
 }
 
 static bool render(const struct prompt_maker *m, const struct params *p, json_t *messages,
                    struct prompt *out, struct api_error *e)
 {
     struct err why = ERR_INIT;
-    struct jinja_spans spans = {0};
-    struct buf text;
-    buf_init(&text, STRETCH_MAX);
-    bool ok = chat_template_render(m->chat, messages, NULL, &text, &spans, &why);
-    struct prompt_piece *pieces = NULL;
-    size_t n;
-    if (ok) {
-        pieces = cut_pieces(buf_str(&text), text.len, &spans, &n);
-        ok = pieces && prompt_tokenize(m->eng, pieces, n, &out->tokens, &out->n_tokens, &why);
-    }
-    if (ok)
-        out->mode = chat_template_thinks(m->chat, buf_str(&text), text.len) ? STREAM_THINKING
-                    : m->may_think                                         ? STREAM_DETECT
-                                                                           : STREAM_PLAIN;
-    else
+    struct chat_prompt rendered;
+    json_t *kwargs = NULL;
+    if (p->thinking != PARAMS_THINKING_UNSET)
+        kwargs = json_pack("{s:b}", "enable_thinking", p->thinking == PARAMS_THINKING_ON);
+    struct chat_request request = {
+        .messages = messages, .kwargs = kwargs, .add_generation_prompt = true};
+    bool ok = chat_template_render(m->chat, &request, &rendered, &why);
+    json_decref(kwargs);
+    if (!ok) {
+        /* Limits hit here are those of the template, not of the context. */
+        if (why.code == ERR_LIMIT || why.code == ERR_FORMAT)
+            why.code = ERR_ARG;
         api_fail_engine(e, &why);
-    free(pieces);
-    jinja_spans_release(&spans);
-    buf_release(&text);
-    (void)p;
-    return ok;
+        snprintf(e->param, sizeof e->param, "messages");
+        return false;
+    }
+    ok = tokenize_rendered(m, &rendered, out, &why);
+    chat_prompt_release(&rendered);
+    return ok || api_fail_engine(e, &why);
 }
 
 bool prompt_make(const struct prompt_maker *m, const struct params *p, struct prompt *out,

@@ -338,7 +338,7 @@ static enum MHD_Result on_head(struct exchange *x, const char *path, const char 
 {
     struct guard_head h;
     struct api_error e = API_ERROR_INIT;
-    guard_read(x->mhd, &h);
+    guard_read(x->mhd, method, version, &h);
     snprintf(x->method, sizeof x->method, "%s", method);
     if (!check_head(x, &h, path, method, version, &e)) {
         /* Replying now closes the connection; what was still being sent must not reset it. */
@@ -545,10 +545,10 @@ static enum MHD_Result start_stream(struct exchange *x)
 
 static enum MHD_Result on_ready(struct exchange *x)
 {
-    if (given_up(x))
-        return MHD_NO;
     if (!x->answer.run)
         return reply(x);
+    if (given_up(x))
+        return MHD_NO;
     bool streamed = generation_is_stream(x->answer.run);
     set_phase(x, streamed ? EXCHANGE_STREAMING : EXCHANGE_WHOLE);
     if (streamed)

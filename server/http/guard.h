@@ -25,10 +25,14 @@ struct guard_head {
         authorization, x_api_key, expect, origin;
     unsigned n_fields;
     bool bad_name;  /* a field name with other than token characters (such as a space) */
-    bool bad_value; /* a field value with NUL or control characters */
+    bool bad_value; /* a field value with control characters */
+    bool bad_lines; /* a line not ended by CR LF, continued on the next one, or with a NUL */
 };
 
-void guard_read(struct MHD_Connection *mhd, struct guard_head *out);
+/* Collects the facts. `method` and `version` as microhttpd hands them to the request callback: they
+ * and the fields point into the head as it was received, which shows how its lines ended. */
+void guard_read(struct MHD_Connection *mhd, const char *method, const char *version,
+                struct guard_head *out);
 /* Adds one header field to the facts (what guard_read does for each). */
 void guard_add(struct guard_head *h, const char *name, size_t name_len, const char *value,
                size_t value_len);
