@@ -4,6 +4,7 @@ include tests/format.mk
 include tests/text.mk
 include tests/engine.mk
 include tests/device.mk
+include tests/device/local.mk
 include tests/template.mk
 include tests/server.mk
 
