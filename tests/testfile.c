@@ -80,7 +80,7 @@ bool testfile_write(const char *path, const void *bytes, size_t n_bytes)
 char *testfile_make_dir(void)
 {
     const char *tmp = getenv("TMPDIR");
-    char *path = testfile_join(tmp && *tmp ? tmp : "/tmp", "seekd-test-XXXXXX");
+    char *path = testfile_join(tmp && *tmp ? tmp : P_tmpdir, "seekd-test-XXXXXX");
     if (!mkdtemp(path)) {
         perror(path);
         abort();
