@@ -4,7 +4,8 @@ check_PROGRAMS += \
     tests/check_sampler \
     tests/check_sequence \
     tests/check_model \
-    tests/check_golden
+    tests/check_golden \
+    tests/check_soak
 
 GOLDEN_READER = tests/golden.c tests/golden.h
 
@@ -19,13 +20,21 @@ tests_check_model_SOURCES = tests/check_model.c tests/gguf_corrupt.c tests/gguf_
 tests_check_model_LDADD = $(ENGINE_TEST_LDADD)
 tests_check_golden_SOURCES = tests/check_golden.c $(GOLDEN_READER)
 tests_check_golden_LDADD = $(ENGINE_TEST_LDADD)
+tests_check_soak_SOURCES = tests/check_soak.c $(GOLDEN_READER)
+tests_check_soak_LDADD = $(ENGINE_TEST_LDADD)
 
 TESTS += \
     tests/check_pages \
     tests/check_sampler \
     tests/check_sequence \
     tests/check_model \
-    tests/check_golden
+    tests/check_golden \
+    tests/check_soak
+
+DEVICE_TESTS += \
+    tests/check_model \
+    tests/check_golden \
+    tests/check_soak
 
 EXTRA_DIST += \
     tests/golden/models/v2/expected.json \

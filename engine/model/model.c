@@ -9,6 +9,7 @@
 #include "model/model.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +239,7 @@ static bool build_plan(struct model *m, uint32_t max_rows, uint32_t last_layer, 
     TRY(arch_deepseek2_layers(p, &c, 0, last_layer, e));
     TRY(!head || arch_deepseek2_head(p, &c, e));
     TRY(plan_finish(p, e));
+    malloc_trim(0); /* compiling pipelines frees much that the C library would keep */
     *out = p;
     return true;
 fail:
