@@ -3,20 +3,12 @@
 
 #include "device/vulkan/vk.h"
 
-static const uint32_t spv_matmul_c1[] = {
-#include "spv/matmul_c1.inc"
-};
-
 static const uint32_t spv_matmul_c1_shuffle[] = {
 #include "spv/matmul_c1_shuffle.inc"
 };
 
 static const uint32_t spv_matmul_c1_split[] = {
 #include "spv/matmul_c1_split.inc"
-};
-
-static const uint32_t spv_matmul_c4[] = {
-#include "spv/matmul_c4.inc"
 };
 
 static const uint32_t spv_matmul_c4_shuffle[] = {
@@ -27,10 +19,6 @@ static const uint32_t spv_matmul_c4_split[] = {
 #include "spv/matmul_c4_split.inc"
 };
 
-static const uint32_t spv_matmul_c8[] = {
-#include "spv/matmul_c8.inc"
-};
-
 static const uint32_t spv_matmul_c8_shuffle[] = {
 #include "spv/matmul_c8_shuffle.inc"
 };
@@ -39,8 +27,76 @@ static const uint32_t spv_matmul_c8_split[] = {
 #include "spv/matmul_c8_split.inc"
 };
 
-static const uint32_t spv_gated_c1[] = {
-#include "spv/gated_c1.inc"
+static const uint32_t spv_matmul_c1_f32[] = {
+#include "spv/matmul_c1_f32.inc"
+};
+
+static const uint32_t spv_matmul_c1_f16[] = {
+#include "spv/matmul_c1_f16.inc"
+};
+
+static const uint32_t spv_matmul_c1_q4_0[] = {
+#include "spv/matmul_c1_q4_0.inc"
+};
+
+static const uint32_t spv_matmul_c1_q5_0[] = {
+#include "spv/matmul_c1_q5_0.inc"
+};
+
+static const uint32_t spv_matmul_c1_q8_0[] = {
+#include "spv/matmul_c1_q8_0.inc"
+};
+
+static const uint32_t spv_matmul_c1_q4_k[] = {
+#include "spv/matmul_c1_q4_k.inc"
+};
+
+static const uint32_t spv_matmul_c1_q5_k[] = {
+#include "spv/matmul_c1_q5_k.inc"
+};
+
+static const uint32_t spv_matmul_c1_q6_k[] = {
+#include "spv/matmul_c1_q6_k.inc"
+};
+
+static const uint32_t spv_matmul_c1_bf16[] = {
+#include "spv/matmul_c1_bf16.inc"
+};
+
+static const uint32_t spv_matmul_c4_f32[] = {
+#include "spv/matmul_c4_f32.inc"
+};
+
+static const uint32_t spv_matmul_c4_f16[] = {
+#include "spv/matmul_c4_f16.inc"
+};
+
+static const uint32_t spv_matmul_c4_q4_0[] = {
+#include "spv/matmul_c4_q4_0.inc"
+};
+
+static const uint32_t spv_matmul_c4_q5_0[] = {
+#include "spv/matmul_c4_q5_0.inc"
+};
+
+static const uint32_t spv_matmul_c4_q8_0[] = {
+#include "spv/matmul_c4_q8_0.inc"
+};
+
+static const uint32_t spv_matmul_c4_q4_k[] = {
+#include "spv/matmul_c4_q4_k.inc"
+};
+
+static const uint32_t spv_matmul_c4_q5_k[] = {
+#include "spv/matmul_c4_q5_k.inc"
+};
+
+static const uint32_t spv_matmul_c4_q6_k[] = {
+#include "spv/matmul_c4_q6_k.inc"
+};
+
+static const uint32_t spv_matmul_c4_bf16[] = {
+#include "spv/matmul_c4_bf16.inc"
 };
 
 static const uint32_t spv_gated_c1_shuffle[] = {
@@ -51,20 +107,12 @@ static const uint32_t spv_gated_c1_split[] = {
 #include "spv/gated_c1_split.inc"
 };
 
-static const uint32_t spv_gated_c4[] = {
-#include "spv/gated_c4.inc"
-};
-
 static const uint32_t spv_gated_c4_shuffle[] = {
 #include "spv/gated_c4_shuffle.inc"
 };
 
 static const uint32_t spv_gated_c4_split[] = {
 #include "spv/gated_c4_split.inc"
-};
-
-static const uint32_t spv_gated_c8[] = {
-#include "spv/gated_c8.inc"
 };
 
 static const uint32_t spv_gated_c8_shuffle[] = {
@@ -75,8 +123,84 @@ static const uint32_t spv_gated_c8_split[] = {
 #include "spv/gated_c8_split.inc"
 };
 
-static const uint32_t spv_moe_gated_c1[] = {
-#include "spv/moe_gated_c1.inc"
+static const uint32_t spv_gated_c1_mixed[] = {
+#include "spv/gated_c1_mixed.inc"
+};
+
+static const uint32_t spv_gated_c1_f32[] = {
+#include "spv/gated_c1_f32.inc"
+};
+
+static const uint32_t spv_gated_c1_f16[] = {
+#include "spv/gated_c1_f16.inc"
+};
+
+static const uint32_t spv_gated_c1_q4_0[] = {
+#include "spv/gated_c1_q4_0.inc"
+};
+
+static const uint32_t spv_gated_c1_q5_0[] = {
+#include "spv/gated_c1_q5_0.inc"
+};
+
+static const uint32_t spv_gated_c1_q8_0[] = {
+#include "spv/gated_c1_q8_0.inc"
+};
+
+static const uint32_t spv_gated_c1_q4_k[] = {
+#include "spv/gated_c1_q4_k.inc"
+};
+
+static const uint32_t spv_gated_c1_q5_k[] = {
+#include "spv/gated_c1_q5_k.inc"
+};
+
+static const uint32_t spv_gated_c1_q6_k[] = {
+#include "spv/gated_c1_q6_k.inc"
+};
+
+static const uint32_t spv_gated_c1_bf16[] = {
+#include "spv/gated_c1_bf16.inc"
+};
+
+static const uint32_t spv_gated_c4_mixed[] = {
+#include "spv/gated_c4_mixed.inc"
+};
+
+static const uint32_t spv_gated_c4_f32[] = {
+#include "spv/gated_c4_f32.inc"
+};
+
+static const uint32_t spv_gated_c4_f16[] = {
+#include "spv/gated_c4_f16.inc"
+};
+
+static const uint32_t spv_gated_c4_q4_0[] = {
+#include "spv/gated_c4_q4_0.inc"
+};
+
+static const uint32_t spv_gated_c4_q5_0[] = {
+#include "spv/gated_c4_q5_0.inc"
+};
+
+static const uint32_t spv_gated_c4_q8_0[] = {
+#include "spv/gated_c4_q8_0.inc"
+};
+
+static const uint32_t spv_gated_c4_q4_k[] = {
+#include "spv/gated_c4_q4_k.inc"
+};
+
+static const uint32_t spv_gated_c4_q5_k[] = {
+#include "spv/gated_c4_q5_k.inc"
+};
+
+static const uint32_t spv_gated_c4_q6_k[] = {
+#include "spv/gated_c4_q6_k.inc"
+};
+
+static const uint32_t spv_gated_c4_bf16[] = {
+#include "spv/gated_c4_bf16.inc"
 };
 
 static const uint32_t spv_moe_gated_c1_shuffle[] = {
@@ -87,20 +211,12 @@ static const uint32_t spv_moe_gated_c1_split[] = {
 #include "spv/moe_gated_c1_split.inc"
 };
 
-static const uint32_t spv_moe_gated_c4[] = {
-#include "spv/moe_gated_c4.inc"
-};
-
 static const uint32_t spv_moe_gated_c4_shuffle[] = {
 #include "spv/moe_gated_c4_shuffle.inc"
 };
 
 static const uint32_t spv_moe_gated_c4_split[] = {
 #include "spv/moe_gated_c4_split.inc"
-};
-
-static const uint32_t spv_moe_gated_c8[] = {
-#include "spv/moe_gated_c8.inc"
 };
 
 static const uint32_t spv_moe_gated_c8_shuffle[] = {
@@ -111,8 +227,84 @@ static const uint32_t spv_moe_gated_c8_split[] = {
 #include "spv/moe_gated_c8_split.inc"
 };
 
-static const uint32_t spv_moe_down_c1[] = {
-#include "spv/moe_down_c1.inc"
+static const uint32_t spv_moe_gated_c1_mixed[] = {
+#include "spv/moe_gated_c1_mixed.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_f32[] = {
+#include "spv/moe_gated_c1_f32.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_f16[] = {
+#include "spv/moe_gated_c1_f16.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_q4_0[] = {
+#include "spv/moe_gated_c1_q4_0.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_q5_0[] = {
+#include "spv/moe_gated_c1_q5_0.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_q8_0[] = {
+#include "spv/moe_gated_c1_q8_0.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_q4_k[] = {
+#include "spv/moe_gated_c1_q4_k.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_q5_k[] = {
+#include "spv/moe_gated_c1_q5_k.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_q6_k[] = {
+#include "spv/moe_gated_c1_q6_k.inc"
+};
+
+static const uint32_t spv_moe_gated_c1_bf16[] = {
+#include "spv/moe_gated_c1_bf16.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_mixed[] = {
+#include "spv/moe_gated_c4_mixed.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_f32[] = {
+#include "spv/moe_gated_c4_f32.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_f16[] = {
+#include "spv/moe_gated_c4_f16.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_q4_0[] = {
+#include "spv/moe_gated_c4_q4_0.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_q5_0[] = {
+#include "spv/moe_gated_c4_q5_0.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_q8_0[] = {
+#include "spv/moe_gated_c4_q8_0.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_q4_k[] = {
+#include "spv/moe_gated_c4_q4_k.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_q5_k[] = {
+#include "spv/moe_gated_c4_q5_k.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_q6_k[] = {
+#include "spv/moe_gated_c4_q6_k.inc"
+};
+
+static const uint32_t spv_moe_gated_c4_bf16[] = {
+#include "spv/moe_gated_c4_bf16.inc"
 };
 
 static const uint32_t spv_moe_down_c1_shuffle[] = {
@@ -123,20 +315,12 @@ static const uint32_t spv_moe_down_c1_split[] = {
 #include "spv/moe_down_c1_split.inc"
 };
 
-static const uint32_t spv_moe_down_c4[] = {
-#include "spv/moe_down_c4.inc"
-};
-
 static const uint32_t spv_moe_down_c4_shuffle[] = {
 #include "spv/moe_down_c4_shuffle.inc"
 };
 
 static const uint32_t spv_moe_down_c4_split[] = {
 #include "spv/moe_down_c4_split.inc"
-};
-
-static const uint32_t spv_moe_down_c8[] = {
-#include "spv/moe_down_c8.inc"
 };
 
 static const uint32_t spv_moe_down_c8_shuffle[] = {
@@ -147,8 +331,112 @@ static const uint32_t spv_moe_down_c8_split[] = {
 #include "spv/moe_down_c8_split.inc"
 };
 
-static const uint32_t spv_embed[] = {
-#include "spv/embed.inc"
+static const uint32_t spv_moe_down_c1_f32[] = {
+#include "spv/moe_down_c1_f32.inc"
+};
+
+static const uint32_t spv_moe_down_c1_f16[] = {
+#include "spv/moe_down_c1_f16.inc"
+};
+
+static const uint32_t spv_moe_down_c1_q4_0[] = {
+#include "spv/moe_down_c1_q4_0.inc"
+};
+
+static const uint32_t spv_moe_down_c1_q5_0[] = {
+#include "spv/moe_down_c1_q5_0.inc"
+};
+
+static const uint32_t spv_moe_down_c1_q8_0[] = {
+#include "spv/moe_down_c1_q8_0.inc"
+};
+
+static const uint32_t spv_moe_down_c1_q4_k[] = {
+#include "spv/moe_down_c1_q4_k.inc"
+};
+
+static const uint32_t spv_moe_down_c1_q5_k[] = {
+#include "spv/moe_down_c1_q5_k.inc"
+};
+
+static const uint32_t spv_moe_down_c1_q6_k[] = {
+#include "spv/moe_down_c1_q6_k.inc"
+};
+
+static const uint32_t spv_moe_down_c1_bf16[] = {
+#include "spv/moe_down_c1_bf16.inc"
+};
+
+static const uint32_t spv_moe_down_c4_f32[] = {
+#include "spv/moe_down_c4_f32.inc"
+};
+
+static const uint32_t spv_moe_down_c4_f16[] = {
+#include "spv/moe_down_c4_f16.inc"
+};
+
+static const uint32_t spv_moe_down_c4_q4_0[] = {
+#include "spv/moe_down_c4_q4_0.inc"
+};
+
+static const uint32_t spv_moe_down_c4_q5_0[] = {
+#include "spv/moe_down_c4_q5_0.inc"
+};
+
+static const uint32_t spv_moe_down_c4_q8_0[] = {
+#include "spv/moe_down_c4_q8_0.inc"
+};
+
+static const uint32_t spv_moe_down_c4_q4_k[] = {
+#include "spv/moe_down_c4_q4_k.inc"
+};
+
+static const uint32_t spv_moe_down_c4_q5_k[] = {
+#include "spv/moe_down_c4_q5_k.inc"
+};
+
+static const uint32_t spv_moe_down_c4_q6_k[] = {
+#include "spv/moe_down_c4_q6_k.inc"
+};
+
+static const uint32_t spv_moe_down_c4_bf16[] = {
+#include "spv/moe_down_c4_bf16.inc"
+};
+
+static const uint32_t spv_embed_f32[] = {
+#include "spv/embed_f32.inc"
+};
+
+static const uint32_t spv_embed_f16[] = {
+#include "spv/embed_f16.inc"
+};
+
+static const uint32_t spv_embed_q4_0[] = {
+#include "spv/embed_q4_0.inc"
+};
+
+static const uint32_t spv_embed_q5_0[] = {
+#include "spv/embed_q5_0.inc"
+};
+
+static const uint32_t spv_embed_q8_0[] = {
+#include "spv/embed_q8_0.inc"
+};
+
+static const uint32_t spv_embed_q4_k[] = {
+#include "spv/embed_q4_k.inc"
+};
+
+static const uint32_t spv_embed_q5_k[] = {
+#include "spv/embed_q5_k.inc"
+};
+
+static const uint32_t spv_embed_q6_k[] = {
+#include "spv/embed_q6_k.inc"
+};
+
+static const uint32_t spv_embed_bf16[] = {
+#include "spv/embed_bf16.inc"
 };
 
 static const uint32_t spv_rmsnorm[] = {
@@ -212,79 +500,223 @@ static const uint32_t spv_candidates[] = {
 };
 
 const struct vk_shader vk_shaders[] = {
-    {"matmul_c1", spv_matmul_c1, sizeof spv_matmul_c1,
-     0},
     {"matmul_c1_shuffle", spv_matmul_c1_shuffle, sizeof spv_matmul_c1_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"matmul_c1_split", spv_matmul_c1_split, sizeof spv_matmul_c1_split,
      VK_FEAT_HARDWARE},
-    {"matmul_c4", spv_matmul_c4, sizeof spv_matmul_c4,
-     0},
     {"matmul_c4_shuffle", spv_matmul_c4_shuffle, sizeof spv_matmul_c4_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"matmul_c4_split", spv_matmul_c4_split, sizeof spv_matmul_c4_split,
      VK_FEAT_HARDWARE},
-    {"matmul_c8", spv_matmul_c8, sizeof spv_matmul_c8,
-     0},
     {"matmul_c8_shuffle", spv_matmul_c8_shuffle, sizeof spv_matmul_c8_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"matmul_c8_split", spv_matmul_c8_split, sizeof spv_matmul_c8_split,
      VK_FEAT_HARDWARE},
-    {"gated_c1", spv_gated_c1, sizeof spv_gated_c1,
+    {"matmul_c1_f32", spv_matmul_c1_f32, sizeof spv_matmul_c1_f32,
+     0},
+    {"matmul_c1_f16", spv_matmul_c1_f16, sizeof spv_matmul_c1_f16,
+     0},
+    {"matmul_c1_q4_0", spv_matmul_c1_q4_0, sizeof spv_matmul_c1_q4_0,
+     0},
+    {"matmul_c1_q5_0", spv_matmul_c1_q5_0, sizeof spv_matmul_c1_q5_0,
+     0},
+    {"matmul_c1_q8_0", spv_matmul_c1_q8_0, sizeof spv_matmul_c1_q8_0,
+     0},
+    {"matmul_c1_q4_k", spv_matmul_c1_q4_k, sizeof spv_matmul_c1_q4_k,
+     0},
+    {"matmul_c1_q5_k", spv_matmul_c1_q5_k, sizeof spv_matmul_c1_q5_k,
+     0},
+    {"matmul_c1_q6_k", spv_matmul_c1_q6_k, sizeof spv_matmul_c1_q6_k,
+     0},
+    {"matmul_c1_bf16", spv_matmul_c1_bf16, sizeof spv_matmul_c1_bf16,
+     0},
+    {"matmul_c4_f32", spv_matmul_c4_f32, sizeof spv_matmul_c4_f32,
+     0},
+    {"matmul_c4_f16", spv_matmul_c4_f16, sizeof spv_matmul_c4_f16,
+     0},
+    {"matmul_c4_q4_0", spv_matmul_c4_q4_0, sizeof spv_matmul_c4_q4_0,
+     0},
+    {"matmul_c4_q5_0", spv_matmul_c4_q5_0, sizeof spv_matmul_c4_q5_0,
+     0},
+    {"matmul_c4_q8_0", spv_matmul_c4_q8_0, sizeof spv_matmul_c4_q8_0,
+     0},
+    {"matmul_c4_q4_k", spv_matmul_c4_q4_k, sizeof spv_matmul_c4_q4_k,
+     0},
+    {"matmul_c4_q5_k", spv_matmul_c4_q5_k, sizeof spv_matmul_c4_q5_k,
+     0},
+    {"matmul_c4_q6_k", spv_matmul_c4_q6_k, sizeof spv_matmul_c4_q6_k,
+     0},
+    {"matmul_c4_bf16", spv_matmul_c4_bf16, sizeof spv_matmul_c4_bf16,
      0},
     {"gated_c1_shuffle", spv_gated_c1_shuffle, sizeof spv_gated_c1_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"gated_c1_split", spv_gated_c1_split, sizeof spv_gated_c1_split,
      VK_FEAT_HARDWARE},
-    {"gated_c4", spv_gated_c4, sizeof spv_gated_c4,
-     0},
     {"gated_c4_shuffle", spv_gated_c4_shuffle, sizeof spv_gated_c4_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"gated_c4_split", spv_gated_c4_split, sizeof spv_gated_c4_split,
      VK_FEAT_HARDWARE},
-    {"gated_c8", spv_gated_c8, sizeof spv_gated_c8,
-     0},
     {"gated_c8_shuffle", spv_gated_c8_shuffle, sizeof spv_gated_c8_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"gated_c8_split", spv_gated_c8_split, sizeof spv_gated_c8_split,
      VK_FEAT_HARDWARE},
-    {"moe_gated_c1", spv_moe_gated_c1, sizeof spv_moe_gated_c1,
+    {"gated_c1_mixed", spv_gated_c1_mixed, sizeof spv_gated_c1_mixed,
+     0},
+    {"gated_c1_f32", spv_gated_c1_f32, sizeof spv_gated_c1_f32,
+     0},
+    {"gated_c1_f16", spv_gated_c1_f16, sizeof spv_gated_c1_f16,
+     0},
+    {"gated_c1_q4_0", spv_gated_c1_q4_0, sizeof spv_gated_c1_q4_0,
+     0},
+    {"gated_c1_q5_0", spv_gated_c1_q5_0, sizeof spv_gated_c1_q5_0,
+     0},
+    {"gated_c1_q8_0", spv_gated_c1_q8_0, sizeof spv_gated_c1_q8_0,
+     0},
+    {"gated_c1_q4_k", spv_gated_c1_q4_k, sizeof spv_gated_c1_q4_k,
+     0},
+    {"gated_c1_q5_k", spv_gated_c1_q5_k, sizeof spv_gated_c1_q5_k,
+     0},
+    {"gated_c1_q6_k", spv_gated_c1_q6_k, sizeof spv_gated_c1_q6_k,
+     0},
+    {"gated_c1_bf16", spv_gated_c1_bf16, sizeof spv_gated_c1_bf16,
+     0},
+    {"gated_c4_mixed", spv_gated_c4_mixed, sizeof spv_gated_c4_mixed,
+     0},
+    {"gated_c4_f32", spv_gated_c4_f32, sizeof spv_gated_c4_f32,
+     0},
+    {"gated_c4_f16", spv_gated_c4_f16, sizeof spv_gated_c4_f16,
+     0},
+    {"gated_c4_q4_0", spv_gated_c4_q4_0, sizeof spv_gated_c4_q4_0,
+     0},
+    {"gated_c4_q5_0", spv_gated_c4_q5_0, sizeof spv_gated_c4_q5_0,
+     0},
+    {"gated_c4_q8_0", spv_gated_c4_q8_0, sizeof spv_gated_c4_q8_0,
+     0},
+    {"gated_c4_q4_k", spv_gated_c4_q4_k, sizeof spv_gated_c4_q4_k,
+     0},
+    {"gated_c4_q5_k", spv_gated_c4_q5_k, sizeof spv_gated_c4_q5_k,
+     0},
+    {"gated_c4_q6_k", spv_gated_c4_q6_k, sizeof spv_gated_c4_q6_k,
+     0},
+    {"gated_c4_bf16", spv_gated_c4_bf16, sizeof spv_gated_c4_bf16,
      0},
     {"moe_gated_c1_shuffle", spv_moe_gated_c1_shuffle, sizeof spv_moe_gated_c1_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_gated_c1_split", spv_moe_gated_c1_split, sizeof spv_moe_gated_c1_split,
      VK_FEAT_HARDWARE},
-    {"moe_gated_c4", spv_moe_gated_c4, sizeof spv_moe_gated_c4,
-     0},
     {"moe_gated_c4_shuffle", spv_moe_gated_c4_shuffle, sizeof spv_moe_gated_c4_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_gated_c4_split", spv_moe_gated_c4_split, sizeof spv_moe_gated_c4_split,
      VK_FEAT_HARDWARE},
-    {"moe_gated_c8", spv_moe_gated_c8, sizeof spv_moe_gated_c8,
-     0},
     {"moe_gated_c8_shuffle", spv_moe_gated_c8_shuffle, sizeof spv_moe_gated_c8_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_gated_c8_split", spv_moe_gated_c8_split, sizeof spv_moe_gated_c8_split,
      VK_FEAT_HARDWARE},
-    {"moe_down_c1", spv_moe_down_c1, sizeof spv_moe_down_c1,
+    {"moe_gated_c1_mixed", spv_moe_gated_c1_mixed, sizeof spv_moe_gated_c1_mixed,
+     0},
+    {"moe_gated_c1_f32", spv_moe_gated_c1_f32, sizeof spv_moe_gated_c1_f32,
+     0},
+    {"moe_gated_c1_f16", spv_moe_gated_c1_f16, sizeof spv_moe_gated_c1_f16,
+     0},
+    {"moe_gated_c1_q4_0", spv_moe_gated_c1_q4_0, sizeof spv_moe_gated_c1_q4_0,
+     0},
+    {"moe_gated_c1_q5_0", spv_moe_gated_c1_q5_0, sizeof spv_moe_gated_c1_q5_0,
+     0},
+    {"moe_gated_c1_q8_0", spv_moe_gated_c1_q8_0, sizeof spv_moe_gated_c1_q8_0,
+     0},
+    {"moe_gated_c1_q4_k", spv_moe_gated_c1_q4_k, sizeof spv_moe_gated_c1_q4_k,
+     0},
+    {"moe_gated_c1_q5_k", spv_moe_gated_c1_q5_k, sizeof spv_moe_gated_c1_q5_k,
+     0},
+    {"moe_gated_c1_q6_k", spv_moe_gated_c1_q6_k, sizeof spv_moe_gated_c1_q6_k,
+     0},
+    {"moe_gated_c1_bf16", spv_moe_gated_c1_bf16, sizeof spv_moe_gated_c1_bf16,
+     0},
+    {"moe_gated_c4_mixed", spv_moe_gated_c4_mixed, sizeof spv_moe_gated_c4_mixed,
+     0},
+    {"moe_gated_c4_f32", spv_moe_gated_c4_f32, sizeof spv_moe_gated_c4_f32,
+     0},
+    {"moe_gated_c4_f16", spv_moe_gated_c4_f16, sizeof spv_moe_gated_c4_f16,
+     0},
+    {"moe_gated_c4_q4_0", spv_moe_gated_c4_q4_0, sizeof spv_moe_gated_c4_q4_0,
+     0},
+    {"moe_gated_c4_q5_0", spv_moe_gated_c4_q5_0, sizeof spv_moe_gated_c4_q5_0,
+     0},
+    {"moe_gated_c4_q8_0", spv_moe_gated_c4_q8_0, sizeof spv_moe_gated_c4_q8_0,
+     0},
+    {"moe_gated_c4_q4_k", spv_moe_gated_c4_q4_k, sizeof spv_moe_gated_c4_q4_k,
+     0},
+    {"moe_gated_c4_q5_k", spv_moe_gated_c4_q5_k, sizeof spv_moe_gated_c4_q5_k,
+     0},
+    {"moe_gated_c4_q6_k", spv_moe_gated_c4_q6_k, sizeof spv_moe_gated_c4_q6_k,
+     0},
+    {"moe_gated_c4_bf16", spv_moe_gated_c4_bf16, sizeof spv_moe_gated_c4_bf16,
      0},
     {"moe_down_c1_shuffle", spv_moe_down_c1_shuffle, sizeof spv_moe_down_c1_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_down_c1_split", spv_moe_down_c1_split, sizeof spv_moe_down_c1_split,
      VK_FEAT_HARDWARE},
-    {"moe_down_c4", spv_moe_down_c4, sizeof spv_moe_down_c4,
-     0},
     {"moe_down_c4_shuffle", spv_moe_down_c4_shuffle, sizeof spv_moe_down_c4_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_down_c4_split", spv_moe_down_c4_split, sizeof spv_moe_down_c4_split,
      VK_FEAT_HARDWARE},
-    {"moe_down_c8", spv_moe_down_c8, sizeof spv_moe_down_c8,
-     0},
     {"moe_down_c8_shuffle", spv_moe_down_c8_shuffle, sizeof spv_moe_down_c8_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_down_c8_split", spv_moe_down_c8_split, sizeof spv_moe_down_c8_split,
      VK_FEAT_HARDWARE},
-    {"embed", spv_embed, sizeof spv_embed,
+    {"moe_down_c1_f32", spv_moe_down_c1_f32, sizeof spv_moe_down_c1_f32,
+     0},
+    {"moe_down_c1_f16", spv_moe_down_c1_f16, sizeof spv_moe_down_c1_f16,
+     0},
+    {"moe_down_c1_q4_0", spv_moe_down_c1_q4_0, sizeof spv_moe_down_c1_q4_0,
+     0},
+    {"moe_down_c1_q5_0", spv_moe_down_c1_q5_0, sizeof spv_moe_down_c1_q5_0,
+     0},
+    {"moe_down_c1_q8_0", spv_moe_down_c1_q8_0, sizeof spv_moe_down_c1_q8_0,
+     0},
+    {"moe_down_c1_q4_k", spv_moe_down_c1_q4_k, sizeof spv_moe_down_c1_q4_k,
+     0},
+    {"moe_down_c1_q5_k", spv_moe_down_c1_q5_k, sizeof spv_moe_down_c1_q5_k,
+     0},
+    {"moe_down_c1_q6_k", spv_moe_down_c1_q6_k, sizeof spv_moe_down_c1_q6_k,
+     0},
+    {"moe_down_c1_bf16", spv_moe_down_c1_bf16, sizeof spv_moe_down_c1_bf16,
+     0},
+    {"moe_down_c4_f32", spv_moe_down_c4_f32, sizeof spv_moe_down_c4_f32,
+     0},
+    {"moe_down_c4_f16", spv_moe_down_c4_f16, sizeof spv_moe_down_c4_f16,
+     0},
+    {"moe_down_c4_q4_0", spv_moe_down_c4_q4_0, sizeof spv_moe_down_c4_q4_0,
+     0},
+    {"moe_down_c4_q5_0", spv_moe_down_c4_q5_0, sizeof spv_moe_down_c4_q5_0,
+     0},
+    {"moe_down_c4_q8_0", spv_moe_down_c4_q8_0, sizeof spv_moe_down_c4_q8_0,
+     0},
+    {"moe_down_c4_q4_k", spv_moe_down_c4_q4_k, sizeof spv_moe_down_c4_q4_k,
+     0},
+    {"moe_down_c4_q5_k", spv_moe_down_c4_q5_k, sizeof spv_moe_down_c4_q5_k,
+     0},
+    {"moe_down_c4_q6_k", spv_moe_down_c4_q6_k, sizeof spv_moe_down_c4_q6_k,
+     0},
+    {"moe_down_c4_bf16", spv_moe_down_c4_bf16, sizeof spv_moe_down_c4_bf16,
+     0},
+    {"embed_f32", spv_embed_f32, sizeof spv_embed_f32,
+     0},
+    {"embed_f16", spv_embed_f16, sizeof spv_embed_f16,
+     0},
+    {"embed_q4_0", spv_embed_q4_0, sizeof spv_embed_q4_0,
+     0},
+    {"embed_q5_0", spv_embed_q5_0, sizeof spv_embed_q5_0,
+     0},
+    {"embed_q8_0", spv_embed_q8_0, sizeof spv_embed_q8_0,
+     0},
+    {"embed_q4_k", spv_embed_q4_k, sizeof spv_embed_q4_k,
+     0},
+    {"embed_q5_k", spv_embed_q5_k, sizeof spv_embed_q5_k,
+     0},
+    {"embed_q6_k", spv_embed_q6_k, sizeof spv_embed_q6_k,
+     0},
+    {"embed_bf16", spv_embed_bf16, sizeof spv_embed_bf16,
      0},
     {"rmsnorm", spv_rmsnorm, sizeof spv_rmsnorm,
      0},

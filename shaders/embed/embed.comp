@@ -1,6 +1,6 @@
 /* Embedding rows: dst[row, :] = W[token of row, :], dequantised.
  * Grid: x = steps of 32 columns (one per invocation), y = token row. A dispatch covers the matrix
- * rows of one weight segment; tokens of other segments are left alone.
+ * rows of one weight segment; tokens of other segments are left alone. Define TYPE_A: weight type.
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -8,7 +8,6 @@
 #include "base.glsl"
 
 layout(push_constant) uniform push { embed_push p; };
-layout(constant_id = SPEC_A) const uint TYPE_A = 0;
 
 BUFFER(0, readonly, head_buf, uint, head);
 BUFFER(1, readonly, rows_buf, uvec4, rows);

@@ -10,6 +10,8 @@
  * SHUFFLE: the 8 invocations are lanes 0..7 of one subgroup; each loads a quarter of 32 columns of
  * x and lanes hand them around. llvmpipe executes loads lane by lane but constant shuffles as one
  * instruction: 4 to 6 times faster there than 8 uniform loads.
+ * TYPE_A, TYPE_B: weight types, else specialization constants. Drivers that do not fold branches on
+ * those (SwiftShader) run all nine decoders; for them the plain variants are built per type.
  * A row's sums run over the columns in the same order whatever COLS and TILES are.
  */
 #version 450
@@ -21,8 +23,10 @@
 #include "base.glsl"
 
 layout(push_constant) uniform push { gemm_push p; };
+#ifndef TYPE_A
 layout(constant_id = SPEC_A) const uint TYPE_A = 0;
-#ifdef GATED
+#endif
+#if defined(GATED) && !defined(TYPE_B)
 layout(constant_id = SPEC_B) const uint TYPE_B = 0;
 #endif
 
@@ -60,16 +64,13 @@ BUFFER(5, readonly, slot_buf, float, slot_weight);
 shared float partial[N_SPLIT * ABI_TILE * SUMS * COLS];
 #endif
 
-/* 4 columns: one lane's share of x with the same 4 columns of every tile. */
+/* 4 columns: a quarter of a step times the same 4 columns of every tile. dot() rather than four fma():
+ * the modules are a third of the size, which is what drivers take their time for. */
 #define MAC4(i, xi)                                                                                \
     {                                                                                              \
         vec4 v = xi;                                                                               \
-        [[unroll]] for (int s = 0; s < SUMS; s++) {                                                \
-            acc[s][c] = fma(w[s][i].x, v.x, acc[s][c]);                                            \
-            acc[s][c] = fma(w[s][i].y, v.y, acc[s][c]);                                            \
-            acc[s][c] = fma(w[s][i].z, v.z, acc[s][c]);                                            \
-            acc[s][c] = fma(w[s][i].w, v.w, acc[s][c]);                                            \
-        }                                                                                          \
+        [[unroll]] for (int s = 0; s < SUMS; s++)                                                  \
+            acc[s][c] += dot(w[s][i], v);                                                          \
     }
 #ifdef SHUFFLE
 #define X_QUAD(i) subgroupShuffle(mine, i)

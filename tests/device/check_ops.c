@@ -164,7 +164,7 @@ START_TEST(matmul)
 
     rig_set_mode(&rig, (enum rig_mode)(_i / N_TYPES));
     for (int i = 0; i < 3; i++)
-        check_matmul_case(type, 1, rows[i], block * (block == 256 ? 1u + 4u * (uint32_t)i : 9));
+        check_matmul_case(type, 1, rows[i], block == 256 ? 256 + 1024 * (uint32_t)i : block == 32 ? 288 : 36 + 100 * (uint32_t)i);
     check_matmul_case(type, 3, 12, block == 256 ? 256 : block == 32 ? 96 : 72);
     if (block == 1) { /* columns that are no multiple of a step */
         check_matmul_case(type, 1, 8, 4);

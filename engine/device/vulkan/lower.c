@@ -34,29 +34,50 @@ struct variant {
 
 enum { WIDE = 64, LANES = 8 };
 
-#define SPLIT(form, cols_)                                                                         \
-    {SHADER_##form##_C##cols_##_SPLIT, 0, cols_, 1, {8, 8, 2}}
-#define SHUFFLED(form, cols_, tiles_)                                                              \
-    {SHADER_##form##_C##cols_##_SHUFFLE, 8, cols_, tiles_, {8, 1, 1}}
-#define PLAIN(form, cols_, tiles_) {SHADER_##form##_C##cols_, 0, cols_, tiles_, {8, 1, 1}}
-
-/* By how many rows of x a workgroup takes: 1, 4, 8. */
+/* By how many rows of x a workgroup takes at most: 1, 4, 8. */
 enum width { WIDTH_1, WIDTH_4, WIDTH_8, WIDTH_COUNT };
 enum form { FORM_MATMUL, FORM_GATED, FORM_MOE_GATED, FORM_MOE_DOWN, FORM_COUNT };
-enum { GEMM_VARIANTS = 3 };
 
-#define GEMM_FORM(form, t4, t8)                                                                    \
+/* Fast variants of matrix products: weight types are specialization constants. */
+#define SPLIT(form, cols_) {SHADER_##form##_C##cols_##_SPLIT, 0, cols_, 1, {8, 8, 2}}
+#define SHUFFLED(form, cols_, tiles_)                                                              \
+    {SHADER_##form##_C##cols_##_SHUFFLE, 8, cols_, tiles_, {8, 1, 1}}
+#define FAST_FORM(form, t4, t8)                                                                    \
     {                                                                                              \
-        {SPLIT(form, 1), SHUFFLED(form, 1, 1), PLAIN(form, 1, 1)},                                 \
-        {SPLIT(form, 4), SHUFFLED(form, 4, t4), PLAIN(form, 4, t4)},                               \
-        {SPLIT(form, 8), SHUFFLED(form, 8, t8), PLAIN(form, 8, t8)},                               \
+        {SPLIT(form, 1), SHUFFLED(form, 1, 1)}, {SPLIT(form, 4), SHUFFLED(form, 4, t4)},           \
+        {SPLIT(form, 8), SHUFFLED(form, 8, t8)},                                                   \
     }
-static const struct variant gemm_variants[FORM_COUNT][WIDTH_COUNT][GEMM_VARIANTS] = {
-    [FORM_MATMUL] = GEMM_FORM(MATMUL, 2, 4),
-    [FORM_GATED] = GEMM_FORM(GATED, 1, 2),
-    [FORM_MOE_GATED] = GEMM_FORM(MOE_GATED, 1, 2),
-    [FORM_MOE_DOWN] = GEMM_FORM(MOE_DOWN, 2, 4),
+enum { N_FAST = 2 };
+static const struct variant fast_gemm[FORM_COUNT][WIDTH_COUNT][N_FAST] = {
+    [FORM_MATMUL] = FAST_FORM(MATMUL, 2, 4),
+    [FORM_GATED] = FAST_FORM(GATED, 1, 2),
+    [FORM_MOE_GATED] = FAST_FORM(MOE_GATED, 1, 2),
+    [FORM_MOE_DOWN] = FAST_FORM(MOE_DOWN, 2, 4),
 };
+
+/* Portable variants: one module per type, because drivers that do not fold specialization constants
+ * would run the decoders of all types. At most 4 rows of x: they also take long to compile there. */
+enum { N_TYPES = 9, MIXED = N_TYPES };
+static const uint32_t type_ids[N_TYPES] = {TENSOR_F32,  TENSOR_F16,  TENSOR_Q4_0,
+                                           TENSOR_Q5_0, TENSOR_Q8_0, TENSOR_Q4_K,
+                                           TENSOR_Q5_K, TENSOR_Q6_K, TENSOR_BF16};
+#define PLAIN(form, cols_, type) {SHADER_##form##_C##cols_##_##type, 0, cols_, 1, {8, 1, 1}}
+#define PLAIN_TYPES(form, cols_)                                                                   \
+    PLAIN(form, cols_, F32), PLAIN(form, cols_, F16), PLAIN(form, cols_, Q4_0),                    \
+        PLAIN(form, cols_, Q5_0), PLAIN(form, cols_, Q8_0), PLAIN(form, cols_, Q4_K),              \
+        PLAIN(form, cols_, Q5_K), PLAIN(form, cols_, Q6_K), PLAIN(form, cols_, BF16)
+#define PLAIN_FORM(form) {{PLAIN_TYPES(form, 1)}, {PLAIN_TYPES(form, 4)}}
+#define PLAIN_PAIRS(form)                                                                          \
+    {{PLAIN_TYPES(form, 1), PLAIN(form, 1, MIXED)}, {PLAIN_TYPES(form, 4), PLAIN(form, 4, MIXED)}}
+static const struct variant plain_gemm[FORM_COUNT][2][N_TYPES + 1] = {
+    [FORM_MATMUL] = PLAIN_FORM(MATMUL),
+    [FORM_GATED] = PLAIN_PAIRS(GATED),
+    [FORM_MOE_GATED] = PLAIN_PAIRS(MOE_GATED),
+    [FORM_MOE_DOWN] = PLAIN_FORM(MOE_DOWN),
+};
+static const enum vk_shader_id embed_shaders[N_TYPES] = {
+    SHADER_EMBED_F32,  SHADER_EMBED_F16,  SHADER_EMBED_Q4_0, SHADER_EMBED_Q5_0, SHADER_EMBED_Q8_0,
+    SHADER_EMBED_Q4_K, SHADER_EMBED_Q5_K, SHADER_EMBED_Q6_K, SHADER_EMBED_BF16};
 
 /* Workgroups of software drivers are one vector wide: a barrier there costs per vector. */
 enum { HW_NORM = 128, HW_ROUTE = 64, HW_PLAN = 128, HW_CANDIDATES = 128, HW_ATTN = 64 };
@@ -77,7 +98,6 @@ struct single {
     enum vk_shader_id shader;
     uint16_t hardware, software;
 };
-static const struct single single_embed = {SHADER_EMBED, WIDE, LANES};
 static const struct single single_prep = {SHADER_MLA_PREP, WIDE, LANES};
 static const struct single single_route = {SHADER_ROUTE, HW_ROUTE, LANES};
 static const struct single single_plan = {SHADER_MOE_PLAN, HW_PLAN, LANES};
@@ -105,6 +125,33 @@ static const struct variant *pick(const struct variant *table, size_t n, const s
 static enum width width_of(uint32_t rows)
 {
     return rows <= 1 ? WIDTH_1 : rows <= 4 ? WIDTH_4 : WIDTH_8;
+}
+
+static uint32_t type_index(uint32_t type)
+{
+    uint32_t i = 0;
+    while (i < N_TYPES && type_ids[i] != type)
+        i++;
+    return i;
+}
+
+/* The fast variant for this form and width, NULL when the device or the tier has none. */
+static const struct variant *pick_fast(enum form form, enum width w, const struct vk_caps *caps,
+                                       enum dev_tier tier)
+{
+    for (int i = 0; tier != DEV_TIER_PORTABLE && i < N_FAST; i++)
+        if (usable(&fast_gemm[form][w][i], caps))
+            return &fast_gemm[form][w][i];
+    return NULL;
+}
+
+/* `b`: type of the second operand, the same as `a` when there is none. */
+static const struct variant *pick_gemm(enum form form, enum width w, uint32_t a, uint32_t b,
+                                       const struct vk_caps *caps, enum dev_tier tier)
+{
+    const struct variant *fast = pick_fast(form, w, caps, tier);
+    uint32_t type = a == b ? type_index(a) : MIXED;
+    return fast ? fast : &plain_gemm[form][w == WIDTH_1 ? 0 : 1][type];
 }
 
 /* ---- building dispatches ------------------------------------------------------------------------ */
@@ -213,6 +260,13 @@ static bool bind_array(struct lowering *l, struct vk_dispatch *x, const struct d
     return true;
 }
 
+/* Rows of x per workgroup for this many rows. All forms have the same widths. */
+static uint32_t columns_of(const struct lowering *l, enum width w)
+{
+    const struct variant *v = pick_gemm(FORM_MATMUL, w, TENSOR_F32, TENSOR_F32, l->caps, l->tier);
+    return v->cols;
+}
+
 static uint32_t rows_limit(const struct lowering *l, enum dev_rows rows)
 {
     return rows == DEV_ROWS_OUT ? l->max_out : l->max_rows;
@@ -268,7 +322,9 @@ static bool product_part(struct lowering *l, const struct product *o, const stru
             return true;
     }
 
-    const struct variant *v = PICK(gemm_variants[o->form][o->width], l->caps, l->tier);
+    uint32_t type = o->a->desc.type;
+    const struct variant *v = pick_gemm(o->form, o->width, type, gb ? o->b->desc.type : type,
+                                        l->caps, l->tier);
     struct vk_dispatch *x = add(l, v->shader, v->local);
     if (!x)
         return false;
@@ -290,7 +346,7 @@ static bool product_part(struct lowering *l, const struct product *o, const stru
         .n_used = o->n_used,
         .entries = ABI_LISTS_ITEMS + o->max_items,
     };
-    spec(x, o->a->desc.type);
+    spec(x, type);
     if (gb)
         spec(x, o->b->desc.type);
     if (!bind_all(l, x, l->step->head) ||
@@ -329,11 +385,6 @@ static bool product(struct lowering *l, const struct product *o)
     return true;
 }
 
-static uint32_t columns_of(enum width w)
-{
-    return w == WIDTH_1 ? 1 : w == WIDTH_4 ? 4 : 8;
-}
-
 static bool lower_matmul(struct lowering *l, const struct op_matmul *o)
 {
     uint32_t rows = rows_limit(l, o->rows);
@@ -349,7 +400,7 @@ static bool lower_matmul(struct lowering *l, const struct op_matmul *o)
                         .accumulate = o->accumulate,
                         .rows = o->rows,
                         .width = w,
-                        .grid_y = div_up(rows, columns_of(w))};
+                        .grid_y = div_up(rows, columns_of(l, w))};
     return product(l, &p);
 }
 
@@ -365,7 +416,7 @@ static bool lower_gated(struct lowering *l, const struct op_gated *o)
                         .y_rows = l->max_rows,
                         .rows = DEV_ROWS_STEP,
                         .width = w,
-                        .grid_y = div_up(l->max_rows, columns_of(w))};
+                        .grid_y = div_up(l->max_rows, columns_of(l, w))};
     return product(l, &p);
 }
 
@@ -397,7 +448,7 @@ uint64_t dev_moe_lists_bytes(const struct dev *d, uint32_t max_rows, uint32_t n_
 
 static bool lower_moe_plan(struct lowering *l, const struct op_moe_plan *o)
 {
-    uint32_t unused, tile = columns_of(moe_width(l->max_rows, o->n_used, o->n_expert));
+    uint32_t unused, tile = columns_of(l, moe_width(l->max_rows, o->n_used, o->n_expert));
     struct vk_dispatch *x = add_single(l, &single_plan);
     struct moe_plan_push p = {
         .n_expert = o->n_expert,
@@ -418,7 +469,7 @@ static void moe_product(const struct lowering *l, uint32_t n_used, struct produc
     p->width = moe_width(l->max_rows, n_used, n_expert);
     p->n_used = n_used;
     p->max_items = (uint32_t)moe_items((uint64_t)l->max_rows * n_used, n_expert,
-                                       columns_of(p->width));
+                                       columns_of(l, p->width));
     p->grid_y = p->max_items;
     p->rows = DEV_ROWS_STEP;
     p->y_rows = l->max_rows * n_used;
@@ -501,7 +552,8 @@ static bool lower_embed(struct lowering *l, const struct op_embed *o)
 {
     for (uint32_t i = 0; i < o->w->n_segments; i++) {
         const struct vk_segment *g = &o->w->segments[i];
-        struct vk_dispatch *x = add_single(l, &single_embed);
+        struct single shader = {embed_shaders[type_index(o->w->desc.type)], WIDE, LANES};
+        struct vk_dispatch *x = add_single(l, &shader);
         uint32_t base, mat_step;
         if (!x)
             return false;
@@ -516,7 +568,6 @@ static bool lower_embed(struct lowering *l, const struct op_embed *o)
             return false;
         operand(g, g->mat_first, g->row_first, base, &p.a_base, &p.a_tile, &mat_step);
         p.dst_base /= 4;
-        spec(x, o->w->desc.type);
         push(x, &p, sizeof p);
         grid(x, div_up(p.steps, x->spec[SPEC_LOCAL_X]), l->max_rows, 1);
     }
@@ -720,45 +771,60 @@ bool vk_lower(const struct vk_caps *caps, enum dev_tier tier, const struct op *o
 
 /* ---- printing ----------------------------------------------------------------------------------- */
 
-static void print_row(const struct vk_caps *caps, FILE *out, const char *op, const char *what,
-                      const struct variant *table, size_t n)
+static void print_one(const struct vk_caps *caps, FILE *out, const struct variant *v,
+                      const struct variant *picked)
+{
+    const char *name = vk_shaders[v->shader].name;
+    if (v == picked)
+        fprintf(out, " [%s]", name);
+    else
+        fprintf(out, " %s%s", name, usable(v, caps) ? "" : " (not here)");
+}
+
+static void print_gemm(const struct vk_caps *caps, FILE *out, enum form form, uint32_t type)
+{
+    static const char *const names[FORM_COUNT] = {"matmul", "gated", "moe_gated", "moe_down"};
+    for (int w = 0; w < WIDTH_COUNT; w++) {
+        const struct variant *picked = pick_gemm(form, w, type, type, caps, DEV_TIER_AUTO);
+        fprintf(out, "  %-12s %-6s %d rows", names[form], quant_type_get(type)->name, 1 << (w ? w + 1 : 0));
+        for (int i = 0; i < N_FAST; i++)
+            print_one(caps, out, &fast_gemm[form][w][i], picked);
+        print_one(caps, out, &plain_gemm[form][w ? 1 : 0][type_index(type)], picked);
+        fputc('\n', out);
+    }
+}
+
+static void print_table(const struct vk_caps *caps, FILE *out, const char *op,
+                        const struct variant *table, size_t n)
 {
     const struct variant *picked = pick(table, n, caps, DEV_TIER_AUTO);
-    fprintf(out, "  %-12s %-10s", op, what);
+    fprintf(out, "  %-26s", op);
     for (size_t i = 0; i < n; i++)
-        fprintf(out, " %s%s%s", &table[i] == picked ? "[" : "", vk_shaders[table[i].shader].name,
-                &table[i] == picked ? "]" : usable(&table[i], caps) ? "" : " (not here)");
+        print_one(caps, out, &table[i], picked);
     fputc('\n', out);
 }
 
 void vk_print_variants(const struct vk_caps *caps, FILE *out)
 {
     static const struct {
-        const char *op, *what;
+        const char *op;
         const struct single *s;
     } singles[] = {
-        {"embed", "", &single_embed},       {"mla_prep", "", &single_prep},
-        {"route", "", &single_route},       {"moe_plan", "", &single_plan},
-        {"moe_combine", "", &single_combine}, {"gather", "", &single_gather},
-        {"edit", "", &single_edit},         {"candidates", "", &single_candidates},
+        {"mla_prep", &single_prep},       {"route", &single_route},
+        {"moe_plan", &single_plan},       {"moe_combine", &single_combine},
+        {"gather", &single_gather},       {"edit", &single_edit},
+        {"candidates", &single_candidates},
     };
-    static const char *const forms[FORM_COUNT] = {"matmul", "gated", "moe_gated", "moe_down"};
-    static const char *const widths[WIDTH_COUNT] = {"1 row", "4 rows", "8 rows"};
 
-    fprintf(out, "  op           case       variants, the one picked in brackets; weight types:");
-    for (uint32_t t = 0; t < TENSOR_TYPE_END; t++) {
-        const struct quant_type *q = quant_type_get(t);
-        if (q && q->supported)
-            fprintf(out, " %s", q->name);
-    }
-    fputc('\n', out);
     for (int f = 0; f < FORM_COUNT; f++)
-        for (int w = 0; w < WIDTH_COUNT; w++)
-            print_row(caps, out, forms[f], widths[w], gemm_variants[f][w], GEMM_VARIANTS);
-    print_row(caps, out, "rmsnorm", "", norm_variants, 2);
-    print_row(caps, out, "mla_attn", "< 3 heads", attn_variants_1, 3);
-    print_row(caps, out, "mla_attn", "", attn_variants_4, 3);
+        for (int t = 0; t < N_TYPES; t++)
+            print_gemm(caps, out, f, type_ids[t]);
+    for (int t = 0; t < N_TYPES; t++)
+        fprintf(out, "  %-12s %-13s [%s]\n", "embed", quant_type_get(type_ids[t])->name,
+                vk_shaders[embed_shaders[t]].name);
+    print_table(caps, out, "rmsnorm", norm_variants, 2);
+    print_table(caps, out, "mla_attn, 1 or 2 heads", attn_variants_1, 3);
+    print_table(caps, out, "mla_attn", attn_variants_4, 3);
     for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
-        fprintf(out, "  %-12s %-10s [%s]\n", singles[i].op, singles[i].what,
-                vk_shaders[singles[i].s->shader].name);
+        fprintf(out, "  %-26s [%s]\n", singles[i].op, vk_shaders[singles[i].s->shader].name);
 }
