@@ -22,8 +22,8 @@ void jarena_release(struct jarena *a);
 
 /* Not zeroed, aligned for any type, never freed singly. NULL when full. bytes may be 0. */
 void *jarena_alloc(struct jarena *a, size_t bytes);
-/* Grows the piece `p` of old_bytes (NULL and 0: a new one), in place where possible; the old address
- * is dead afterwards. NULL when full (the old piece stays). */
+/* Grows the piece `p` of old_bytes (NULL and 0: a new one), in place where possible; the old
+ * address is dead afterwards. NULL when full (the old piece stays). */
 void *jarena_resize(struct jarena *a, void *p, size_t old_bytes, size_t new_bytes);
 
 #endif

@@ -1,6 +1,6 @@
 /* Owns: the arithmetic operators for all types, with Python's results: floor division and modulo
- * round down, "/" gives a float, texts and lists add and repeat. Integers have 64 bits; where Python
- * would go on with more, ERR_LIMIT.
+ * round down, "/" gives a float, texts and lists add and repeat. Integers have 64 bits; where
+ * Python would go on with more, ERR_LIMIT.
  */
 #include <config.h>
 

@@ -144,7 +144,7 @@ struct jstmt {
     int line;
     union {
         struct jstr text;
-        struct jexpr *print;
+        struct jpart *print; /* several with commas between, in {% print %} */
         struct jbranch *branches;
         struct {
             struct jtarget *target;

@@ -84,6 +84,13 @@ struct jval jbuiltin_call(struct jrun *r, const struct jbuiltin *def, struct jva
     struct jval a[JBUILTIN_MAX_PARAMS];
     if (r->failed || (def->params && !bind(r, def, args, a)))
         return JVAL_NONE;
+    /* most of them look at the whole text; what they build is counted besides */
+    if (self.type == J_STR && !jrun_work(r, self.s.n))
+        return JVAL_NONE;
+    for (size_t i = 0; i < args->n; i++) {
+        if (args->v[i].type == J_STR && !jrun_work(r, args->v[i].s.n))
+            return JVAL_NONE;
+    }
     struct jval v = def->fn(r, self, a, args);
     return r->failed ? JVAL_NONE : v;
 }

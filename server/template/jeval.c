@@ -1,8 +1,8 @@
-/* Owns: scopes, control flow, look-up of attributes and items, calls of macros. Refuses to know what
- * single filters, tests and methods do (tables in jfilter.c, jtest.c, jmethod.c, jfunction.c).
+/* Owns: scopes, control flow, look-up of attributes and items, calls of macros. Refuses to know
+ * what single filters, tests and methods do (tables in jfilter.c, jtest.c, jmethod.c, jfunction.c).
  *
- * Scopes: the top level is an array by name id (r->root), which starts as the variables. Loops, with
- * blocks, captured blocks and macro calls each open a small scope; `if` does not. Reading goes
+ * Scopes: the top level is an array by name id (r->root), which starts as the variables. Loops,
+ * with blocks, captured blocks and macro calls each open a small scope; `if` does not. Reading goes
  * outwards, setting stays in the innermost one. A macro remembers the scope it was defined in, so
  * scopes stay alive until the render ends; a loop whose body defines no macro reuses one scope.
  */
@@ -33,7 +33,7 @@ struct jloop {
     struct jscope *scope; /* around the loop */
     const struct jlist *items;
     size_t at;
-    unsigned depth; /* of recursion, from 0 */
+    unsigned depth;   /* of recursion, from 0 */
     struct jval last; /* of changed(); J_MISSING before the first */
 };
 
@@ -223,7 +223,8 @@ static int64_t clamp(int64_t i, int64_t n, int64_t low, int64_t high)
     return i < low ? low : i > high ? high : i;
 }
 
-static struct jval slice_string(struct jrun *r, struct jstr s, int64_t start, size_t n, int64_t step)
+static struct jval slice_string(struct jrun *r, struct jstr s, int64_t start, size_t n,
+                                int64_t step)
 {
     size_t at = jstr_offset(s, (size_t)start);
     if (!jrun_work(r, s.n))
@@ -248,13 +249,26 @@ static struct jval slice_string(struct jrun *r, struct jstr s, int64_t start, si
     return jval_str(jsb_take(&b));
 }
 
+static struct jval slice_range(struct jrun *r, const struct jrange *of, int64_t start, size_t n,
+                               int64_t step)
+{
+    struct jrange *part = jrun_alloc(r, 1, sizeof *part);
+    int64_t stride;
+    if (!part)
+        return JVAL_NONE;
+    if (__builtin_mul_overflow(of->step, step, &stride)) /* then there is at most one element */
+        stride = of->step;
+    *part = (struct jrange){
+        .start = n ? of->start + start * of->step : of->start, .step = stride, .n = n};
+    return (struct jval){.type = J_RANGE, .range = part};
+}
+
 static struct jval slice(struct jrun *r, struct jval v, const struct jval at[3])
 {
     size_t length;
     int64_t step = jarg_int(r, at[2], 1);
-    if (v.type == J_RANGE)
-        v = jval_list(jval_elements(r, v));
-    if ((v.type != J_STR && v.type != J_LIST) || !jval_length(v, &length) || r->failed)
+    if ((v.type != J_STR && v.type != J_LIST && v.type != J_RANGE) || !jval_length(v, &length) ||
+        r->failed)
         return r->failed ? JVAL_NONE : undefined_in(v, JSTR_EMPTY);
     if (step == 0)
         return JFAIL(r, ERR_FORMAT, "the step of a slice is zero");
@@ -268,6 +282,8 @@ static struct jval slice(struct jrun *r, struct jval v, const struct jval at[3])
         count = ((uint64_t)(stop - start) - 1) / (uint64_t)step + 1;
     else if (step < 0 && start > stop)
         count = ((uint64_t)(start - stop) - 1) / -(uint64_t)step + 1;
+    if (v.type == J_RANGE && !r->failed)
+        return slice_range(r, v.range, start, count, step);
     if (r->failed || count == 0)
         return v.type == J_STR ? jval_str(JSTR_EMPTY)
                                : jval_list(jlist_view(r, NULL, 0, v.list->kind));
@@ -340,10 +356,8 @@ static struct jargs eval_args(struct jrun *r, const struct jarg *a)
         else
             push_star(r, &list, a, v);
     }
-    return (struct jargs){.n = list.plain.n,
-                          .v = list.plain.v,
-                          .n_named = list.n_named,
-                          .named = list.named};
+    return (struct jargs){
+        .n = list.plain.n, .v = list.plain.v, .n_named = list.n_named, .named = list.named};
 }
 
 /* Runs statements with their output caught. */
@@ -358,7 +372,8 @@ static struct jval capture(struct jrun *r, const struct jstmt *body, enum flow *
 }
 
 /* Takes a named argument out of consideration: value, or J_MISSING. */
-static struct jval take_named(struct jrun *r, const struct jargs *args, bool *used, struct jstr name)
+static struct jval take_named(struct jrun *r, const struct jargs *args, bool *used,
+                              struct jstr name)
 {
     jrun_work(r, args->n_named * sizeof *args->named);
     for (size_t i = 0; i < args->n_named; i++) {
@@ -370,7 +385,8 @@ static struct jval take_named(struct jrun *r, const struct jargs *args, bool *us
     return (struct jval){.type = J_MISSING};
 }
 
-/* Arguments without a parameter: into varargs and kwargs where the macro reads these, else wrong. */
+/* Arguments without a parameter: into varargs and kwargs where the macro reads these, else wrong.
+ */
 static void bind_rest(struct jrun *r, const struct jmacro *m, const struct jargs *args, size_t from,
                       const bool *used)
 {
@@ -446,10 +462,8 @@ static struct jval recurse(struct jrun *r, const struct jloop *loop, const struc
     if (!loop->stmt->loop.recursive || args->n != 1 || args->n_named)
         return JFAIL(r, ERR_FORMAT, "loop(…) works in recursive loops, with one list");
     const struct jlist *items = jval_elements(r, args->v[0]);
-    struct jloop inner = {.stmt = loop->stmt,
-                          .scope = loop->scope,
-                          .items = items,
-                          .depth = loop->depth + 1};
+    struct jloop inner = {
+        .stmt = loop->stmt, .scope = loop->scope, .items = items, .depth = loop->depth + 1};
     struct jloop *own = jrun_alloc(r, 1, sizeof *own);
     if (!own || !items)
         return JVAL_NONE;
@@ -624,8 +638,9 @@ static struct jval eval_sign(struct jrun *r, const struct jexpr *x)
     if (v.type == J_UNDEF)
         return fail_undef(r, v);
     if (!jval_is_number(v))
-        return r->failed ? JVAL_NONE
-                         : JFAIL(r, ERR_FORMAT, "a sign needs a number, not '%s'", jval_type_name(v));
+        return r->failed
+                   ? JVAL_NONE
+                   : JFAIL(r, ERR_FORMAT, "a sign needs a number, not '%s'", jval_type_name(v));
     if (v.type == J_FLOAT)
         return jval_float(x->kind == JX_NEG ? -v.f : v.f);
     return jarith(r, x->kind == JX_NEG ? JTOK_SUB : JTOK_ADD, jval_int(0), v);
@@ -892,9 +907,11 @@ static enum flow run_stmt(struct jrun *r, const struct jstmt *s)
         jsb_str(r->out, s->text);
         return FLOW_NEXT;
     case JS_PRINT:
-        v = eval(r, s->print);
-        if (!r->failed)
-            jtext_str(r, r->out, v);
+        for (const struct jpart *p = s->print; p && !r->failed; p = p->next) {
+            v = eval(r, p->x);
+            if (!r->failed)
+                jtext_str(r, r->out, v);
+        }
         return FLOW_NEXT;
     case JS_IF:
         return run_if(r, s);

@@ -175,7 +175,8 @@ JBUILTIN(f_indent)
 JBUILTIN(f_truncate)
 {
     struct jstr s = jtext_of(r, self), end = jarg_str(r, a[2], jstr_text("..."));
-    int64_t length = jarg_int(r, a[0], 255), leeway = a[3].type == J_NONE ? 5 : jarg_int(r, a[3], 5);
+    int64_t length = jarg_int(r, a[0], 255),
+            leeway = a[3].type == J_NONE ? 5 : jarg_int(r, a[3], 5);
     int64_t tail = (int64_t)jstr_count(end);
     if (r->failed)
         return JVAL_NONE;
@@ -211,15 +212,17 @@ JBUILTIN(f_escape)
     return jval_str(jsb_take(&b));
 }
 
-static void url_quote(struct jsb *b, struct jstr s, const char *safe)
+/* In a query a space is a plus and a slash is not safe. */
+static void url_quote(struct jsb *b, struct jstr s, bool query)
 {
     static const char hex[] = "0123456789ABCDEF";
     for (size_t at = 0; at < s.n && !b->r->failed; at++) {
         unsigned char c = (unsigned char)s.p[at];
         bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-                     (c && strchr("_.-~", c)) || (c && strchr(safe, c));
-        const char out[] = {'%', hex[c >> 4], hex[c & 15]};
-        jsb_add(b, plain ? s.p + at : out, plain ? 1 : 3, jstr_mark_at(s, at));
+                     (c && strchr("_.-~", c)) || (c == '/' && !query);
+        bool plus = c == ' ' && query;
+        const char out[] = {plus ? '+' : '%', hex[c >> 4], hex[c & 15]};
+        jsb_add(b, plain ? s.p + at : out, plain || plus ? 1 : 3, jstr_mark_at(s, at));
     }
 }
 
@@ -232,16 +235,16 @@ JBUILTIN(f_urlencode)
                             : pairs             ? self.list
                                                 : NULL;
     if (!pairs)
-        url_quote(&b, jtext_of(r, self), "/");
+        url_quote(&b, jtext_of(r, self), false);
     for (size_t i = 0; l && i < l->n && !r->failed; i++) {
         struct jval pair = l->items[i];
         if (pair.type != J_LIST || pair.list->n != 2)
             return JFAIL(r, ERR_FORMAT, "urlencode needs a text, a mapping or pairs");
         if (i)
             jsb_text(&b, "&");
-        url_quote(&b, jtext_of(r, pair.list->items[0]), "");
+        url_quote(&b, jtext_of(r, pair.list->items[0]), true);
         jsb_text(&b, "=");
-        url_quote(&b, jtext_of(r, pair.list->items[1]), "");
+        url_quote(&b, jtext_of(r, pair.list->items[1]), true);
     }
     return jval_str(jsb_take(&b));
 }
@@ -252,39 +255,12 @@ JBUILTIN(f_format)
     if (all->n && all->n_named)
         return JFAIL(r, ERR_FORMAT, "format takes positional or named arguments, not both");
     if (!all->n_named)
-        return jval_str(jformat_percent(r, s, jval_list(jlist_view(r, all->v, all->n, JLIST_TUPLE))));
+        return jval_str(
+            jformat_percent(r, s, jval_list(jlist_view(r, all->v, all->n, JLIST_TUPLE))));
     struct jdict *d = jdict_new(r);
     for (size_t i = 0; i < all->n_named && !r->failed; i++)
         jdict_set(r, d, jval_str(all->named[i].name), all->named[i].v);
     return r->failed ? JVAL_NONE : jval_str(jformat_percent(r, s, jval_dict(d)));
-}
-
-JBUILTIN(f_filesizeformat)
-{
-    static const char *const units[] = {"k", "M", "G", "T", "P", "E", "Z", "Y"};
-    bool binary = jarg_truth(a[0], false);
-    double base = binary ? 1024 : 1000, bytes = 0, unit = base;
-    char text[64];
-    if (jval_is_number(self))
-        bytes = jval_as_float(self);
-    else
-        return JFAIL(r, ERR_FORMAT, "filesizeformat needs a number, not '%s'", jval_type_name(self));
-    size_t i = 0;
-    while (i + 1 < sizeof units / sizeof *units && bytes >= unit * base) {
-        unit *= base;
-        i++;
-    }
-    if (bytes == 1)
-        snprintf(text, sizeof text, "1 Byte");
-    else if (bytes < base)
-        snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes));
-    else
-        snprintf(text, sizeof text, "%.1f %c%sB", bytes / unit,
-                 binary && i == 0 ? 'K' : units[i][0], binary ? "i" : "");
-    struct jsb b;
-    jsb_init(&b, r);
-    jsb_text(&b, text);
-    return jval_str(jsb_take(&b));
 }
 
 /* ---- numbers ---- */
@@ -318,6 +294,35 @@ static bool parse_float(struct jstr s, double *out)
         return false;
     *out = strtod(text, &end);
     return *end == '\0';
+}
+
+JBUILTIN(f_filesizeformat)
+{
+    static const char *const units[] = {"k", "M", "G", "T", "P", "E", "Z", "Y"};
+    bool binary = jarg_truth(a[0], false);
+    double base = binary ? 1024 : 1000, bytes = 0, unit = base;
+    char text[64];
+    if (jval_is_number(self))
+        bytes = jval_as_float(self);
+    else if (self.type != J_STR || !parse_float(self.s, &bytes))
+        return JFAIL(r, ERR_FORMAT, "filesizeformat needs a number, not '%s'",
+                     jval_type_name(self));
+    size_t i = 0;
+    while (i + 1 < sizeof units / sizeof *units && bytes >= unit * base) {
+        unit *= base;
+        i++;
+    }
+    if (bytes == 1)
+        snprintf(text, sizeof text, "1 Byte");
+    else if (bytes < base)
+        snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes));
+    else
+        snprintf(text, sizeof text, "%.1f %c%sB", bytes / unit,
+                 binary && i == 0 ? 'K' : units[i][0], binary ? "i" : "");
+    struct jsb b;
+    jsb_init(&b, r);
+    jsb_text(&b, text);
+    return jval_str(jsb_take(&b));
 }
 
 static bool parse_int(struct jrun *r, struct jstr s, int base, int64_t *out)

@@ -76,9 +76,18 @@ static void group_digits(char digits[DIGITS_BYTES], char sign, size_t every)
 static void put_number(struct jrun *r, struct jsb *b, const struct spec *spec, const char *sign,
                        const char *base, char digits[DIGITS_BYTES], bool data)
 {
-    if (spec->group)
-        group_digits(digits, spec->group, *base ? 4 : 3);
     char prefix[8];
+    size_t every = *base ? 4 : 3, n = strspn(digits, "0123456789abcdefABCDEF");
+    size_t rest = strlen(digits) - n, signs = strlen(sign) + strlen(base);
+    bool zeros = spec->group && spec->fill == '0' && spec->align == '=';
+    while (zeros && n + rest + 1 < DIGITS_BYTES && spec->width > 0 &&
+           n + (n - 1) / every + rest + signs < (uint64_t)spec->width) {
+        memmove(digits + 1, digits, n + rest + 1); /* the zeros are grouped too */
+        digits[0] = '0';
+        n++;
+    }
+    if (spec->group)
+        group_digits(digits, spec->group, every);
     snprintf(prefix, sizeof prefix, "%s%s", sign, base);
     struct jstr body = jstr_text(digits);
     body.mark = data ? JSTR_DATA : NULL;
@@ -342,8 +351,9 @@ struct jstr jformat_percent(struct jrun *r, struct jstr format, struct jval args
             percent_one(&p, &b);
         }
     }
-    bool tuple = args.type == J_LIST && args.list->kind == JLIST_TUPLE;
-    if (!r->failed && args.type != J_DICT && p.used < (tuple ? args.list->n : 1))
+    bool list = args.type == J_LIST, tuple = list && args.list->kind == JLIST_TUPLE;
+    size_t given = tuple ? args.list->n : !list && args.type != J_DICT;
+    if (!r->failed && p.used < given)
         JFAIL(r, ERR_FORMAT, "not all arguments are used by the format string");
     return jsb_take(&b);
 }
@@ -355,7 +365,7 @@ struct braces {
     struct jstr format;
     size_t at;
     const struct jargs *args;
-    int64_t next;  /* automatic number; -1 after an explicit one */
+    int64_t next;   /* automatic number; -1 after an explicit one */
     bool automatic; /* an automatic number was used */
 };
 

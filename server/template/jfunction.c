@@ -97,47 +97,84 @@ JBUILTIN(fn_raise)
     return JVAL_NONE;
 }
 
-static const char *const months[] = {"January", "February", "March",     "April",   "May",
-                                     "June",    "July",     "August",    "September", "October",
-                                     "November", "December"};
+static const char *const months[] = {"January",   "February", "March",    "April",
+                                     "May",       "June",     "July",     "August",
+                                     "September", "October",  "November", "December"};
 static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                    "Thursday", "Friday", "Saturday"};
 
-/* One directive of strftime, in the C locale. False: not known. */
+/* Value of a numeric directive of strftime; -1: not numeric. */
+static int time_number(const struct tm *t, char directive, int *digits)
+{
+    const struct {
+        char directive;
+        int value, digits;
+    } numbers[] = {
+        {'Y', t->tm_year + 1900, 1},
+        {'m', t->tm_mon + 1, 2},
+        {'d', t->tm_mday, 2},
+        {'H', t->tm_hour, 2},
+        {'M', t->tm_min, 2},
+        {'S', t->tm_sec, 2},
+        {'I', (t->tm_hour + 11) % 12 + 1, 2},
+        {'y', t->tm_year % 100, 2},
+        {'j', t->tm_yday + 1, 3},
+        {'u', (t->tm_wday + 6) % 7 + 1, 1},
+        {'w', t->tm_wday, 1},
+        {'U', (t->tm_yday + 7 - t->tm_wday) / 7, 2},
+        {'W', (t->tm_yday + 7 - (t->tm_wday + 6) % 7) / 7, 2},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        if (numbers[i].directive == directive) {
+            *digits = numbers[i].digits;
+            return numbers[i].value;
+        }
+    }
+    return -1;
+}
+
+/* A directive that is text, in the C locale; NULL: not known. */
+static const char *time_word(const struct tm *t, char directive)
+{
+    switch (directive) {
+    case 'b':
+    case 'h':
+    case 'B':
+        return months[t->tm_mon % 12];
+    case 'a':
+    case 'A':
+        return days[t->tm_wday % 7];
+    case 'p':
+        return t->tm_hour < 12 ? "AM" : "PM";
+    case 'f':
+        return "000000";
+    case 'z': /* the time has no zone */
+    case 'Z':
+        return "";
+    case '%':
+        return "%";
+    case 'n':
+        return "\n";
+    case 't':
+        return "\t";
+    default:
+        return NULL;
+    }
+}
+
+/* One directive of strftime. False: not known. */
 static bool put_time(struct jsb *b, const struct tm *t, char directive, bool unpadded)
 {
-    char text[64] = "";
-    int value = -1, digits = 2;
-    switch (directive) {
-    case 'Y': value = t->tm_year + 1900; digits = 1; break;
-    case 'm': value = t->tm_mon + 1; break;
-    case 'd': value = t->tm_mday; break;
-    case 'H': value = t->tm_hour; break;
-    case 'M': value = t->tm_min; break;
-    case 'S': value = t->tm_sec; break;
-    case 'I': value = (t->tm_hour + 11) % 12 + 1; break;
-    case 'y': value = t->tm_year % 100; break;
-    case 'j': value = t->tm_yday + 1; digits = 3; break;
-    case 'u': value = (t->tm_wday + 6) % 7 + 1; digits = 1; break;
-    case 'w': value = t->tm_wday; digits = 1; break;
-    case 'U': value = (t->tm_yday + 7 - t->tm_wday) / 7; break;
-    case 'W': value = (t->tm_yday + 7 - (t->tm_wday + 6) % 7) / 7; break;
-    case 'e': return jsb_text(b, t->tm_mday < 10 && !unpadded ? " " : "") && put_time(b, t, 'd', true);
-    case 'b':
-    case 'h': snprintf(text, sizeof text, "%.3s", months[t->tm_mon % 12]); break;
-    case 'B': snprintf(text, sizeof text, "%s", months[t->tm_mon % 12]); break;
-    case 'a': snprintf(text, sizeof text, "%.3s", days[t->tm_wday % 7]); break;
-    case 'A': snprintf(text, sizeof text, "%s", days[t->tm_wday % 7]); break;
-    case 'p': snprintf(text, sizeof text, "%s", t->tm_hour < 12 ? "AM" : "PM"); break;
-    case 'f': snprintf(text, sizeof text, "000000"); break;
-    case 'z':
-    case 'Z': break; /* the time has no zone */
-    case '%': snprintf(text, sizeof text, "%%"); break;
-    case 'n': snprintf(text, sizeof text, "\n"); break;
-    case 't': snprintf(text, sizeof text, "\t"); break;
-    default: return false;
+    char text[32];
+    int digits = 2, value = time_number(t, directive == 'e' ? 'd' : directive, &digits);
+    if (value < 0) {
+        const char *word = time_word(t, directive);
+        bool cut = directive == 'a' || directive == 'b' || directive == 'h';
+        return word && jsb_add(b, word, cut ? 3 : strlen(word), NULL);
     }
-    if (value >= 0)
+    if (directive == 'e' && !unpadded)
+        snprintf(text, sizeof text, "%2d", value);
+    else
         snprintf(text, sizeof text, "%0*d", unpadded ? 1 : digits, value);
     return jsb_text(b, text);
 }
@@ -146,15 +183,22 @@ static bool put_time(struct jsb *b, const struct tm *t, char directive, bool unp
 static const char *expand(char directive)
 {
     switch (directive) {
-    case 'F': return "%Y-%m-%d";
+    case 'F':
+        return "%Y-%m-%d";
     case 'T':
-    case 'X': return "%H:%M:%S";
-    case 'R': return "%H:%M";
+    case 'X':
+        return "%H:%M:%S";
+    case 'R':
+        return "%H:%M";
     case 'D':
-    case 'x': return "%m/%d/%y";
-    case 'c': return "%a %b %e %H:%M:%S %Y";
-    case 'r': return "%I:%M:%S %p";
-    default: return NULL;
+    case 'x':
+        return "%m/%d/%y";
+    case 'c':
+        return "%a %b %e %H:%M:%S %Y";
+    case 'r':
+        return "%I:%M:%S %p";
+    default:
+        return NULL;
     }
 }
 

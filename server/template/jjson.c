@@ -1,5 +1,5 @@
-/* Owns: the exchange with JSON. Writing follows Python's json.dumps byte for byte (spacing, escapes,
- * numbers); reading is jansson's. Refuses to know which style a caller wants by default.
+/* Owns: the exchange with JSON. Writing follows Python's json.dumps byte for byte (spacing,
+ * escapes, numbers); reading is jansson's. Refuses to know which style a caller wants by default.
  */
 #include <config.h>
 
@@ -113,8 +113,8 @@ struct jval jjson_parse(struct jrun *r, struct jstr text)
     json_t *j = json_loadb(text.p, text.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (!j)
         return JFAIL(r, ERR_FORMAT, "from_json: %s", why.text);
-    struct jval v =
-        read_value(&(struct reader){.r = r, .data = jstr_any_data(text), .copy = true}, j);
+    struct jval v = read_value(&(struct reader){.r = r, .data = jstr_any_data(text), .copy = true},
+                               j);
     json_decref(j);
     return v;
 }

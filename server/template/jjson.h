@@ -14,10 +14,10 @@ struct jval jjson_value(struct jrun *r, json_t *j, bool data);
 struct jval jjson_parse(struct jrun *r, struct jstr text);
 
 struct jjson_style {
-    bool ascii;          /* \u escapes for everything beyond ASCII */
+    bool ascii; /* \u escapes for everything beyond ASCII */
     bool sort_keys;
-    bool pretty;         /* one element per line */
-    struct jstr indent;  /* of one level, when pretty */
+    bool pretty;        /* one element per line */
+    struct jstr indent; /* of one level, when pretty */
     struct jstr item_separator, key_separator;
 };
 

@@ -59,7 +59,7 @@ struct jtok {
 struct jlex {
     const char *src; /* valid UTF-8, lines end in \n; borrowed */
     size_t n, at;
-    int line;       /* of src[line_at] */
+    int line; /* of src[line_at] */
     size_t line_at;
     enum { JLEX_OUTSIDE, JLEX_TAG, JLEX_PRINT } mode;
     enum jtok_kind pending; /* TAG_OPEN or PRINT_OPEN found behind a text; END: none */

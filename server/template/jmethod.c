@@ -39,7 +39,7 @@ static struct jval split_words(struct jrun *r, struct jstr s, int64_t max)
         if (rest.n == 0)
             break;
         if (max >= 0 && parts.n == (size_t)max) {
-            jvec_push(r, &parts, jval_str(jstr_trim(rest, false, max == 0)));
+            jvec_push(r, &parts, jval_str(rest));
             break;
         }
         jvec_push(r, &parts, jval_str(next_word(s, &at)));
@@ -97,7 +97,7 @@ static struct jval rsplit_words(struct jrun *r, struct jstr s, int64_t max)
         if (rest.n == 0)
             break;
         if (max >= 0 && parts.n == (size_t)max) {
-            jvec_push(r, &parts, jval_str(jstr_trim(rest, max == 0, false)));
+            jvec_push(r, &parts, jval_str(rest));
             break;
         }
         size_t begin = rest.n;
@@ -232,7 +232,8 @@ JBUILTIN(str_rstrip)
 }
 
 /* `before` of the missing characters go in front, the rest behind. */
-static struct jval pad(struct jrun *r, struct jstr s, size_t before, size_t behind, struct jval fill)
+static struct jval pad(struct jrun *r, struct jstr s, size_t before, size_t behind,
+                       struct jval fill)
 {
     struct jstr with = jarg_str(r, fill, jstr_text(" "));
     if (!r->failed && jstr_count(with) != 1)
@@ -299,6 +300,9 @@ JBUILTIN(str_removesuffix)
 static struct jstr range_of(struct jrun *r, struct jstr s, struct jval start, struct jval stop,
                             size_t *first)
 {
+    *first = 0;
+    if (no_separator(start) && no_separator(stop))
+        return s;
     int64_t n = (int64_t)jstr_count(s);
     int64_t from = no_separator(start) ? 0 : jarg_int(r, start, 0);
     int64_t to = no_separator(stop) ? n : jarg_int(r, stop, n);
@@ -657,9 +661,15 @@ static const struct jbuiltin str_methods[] = {
 };
 
 static const struct jbuiltin dict_methods[] = {
-    {"get", "!key default", dict_get}, {"items", "", dict_items},  {"keys", "", dict_keys},
-    {"values", "", dict_values},       {"copy", "", copy_self},    {"update", NULL, refuse},
-    {"pop", NULL, refuse},             {"popitem", NULL, refuse},  {"setdefault", NULL, refuse},
+    {"get", "!key default", dict_get},
+    {"items", "", dict_items},
+    {"keys", "", dict_keys},
+    {"values", "", dict_values},
+    {"copy", "", copy_self},
+    {"update", NULL, refuse},
+    {"pop", NULL, refuse},
+    {"popitem", NULL, refuse},
+    {"setdefault", NULL, refuse},
     {"clear", NULL, refuse},
 };
 

@@ -31,7 +31,7 @@ struct parse {
     struct jop *unknown;  /* first unknown filter or test that would be reached for sure */
     bool used_name[JNAME_FIRST_FREE]; /* of the macro being read */
     bool defined_macro;               /* since the flag was last cleared */
-    uint32_t *index; /* name ids by hash, + 1 */
+    uint32_t *index;                  /* name ids by hash, + 1 */
     size_t index_cap, names_cap;
 };
 
@@ -520,8 +520,8 @@ static struct jop *parse_call(struct parse *p)
     return op;
 }
 
-/* Hangs an operation on *base, which becomes a postfix expression if it is none yet. *end: where the
- * next operation goes; NULL at first. */
+/* Hangs an operation on *base, which becomes a postfix expression if it is none yet. *end: where
+ * the next operation goes; NULL at first. */
 static void add_op(struct parse *p, struct jexpr **base, struct jop ***end, struct jop *op)
 {
     if (!op || !*base)
@@ -745,8 +745,8 @@ static struct jexpr *parse_expr(struct parse *p)
 static bool ends_tuple(const struct parse *p)
 {
     return p->cur.kind == JTOK_TAG_CLOSE || p->cur.kind == JTOK_PRINT_CLOSE ||
-           p->cur.kind == JTOK_RPAREN || p->cur.kind == JTOK_RBRACKET ||
-           at_name(p, "in") || at_name(p, "recursive");
+           p->cur.kind == JTOK_RPAREN || p->cur.kind == JTOK_RBRACKET || at_name(p, "in") ||
+           at_name(p, "recursive");
 }
 
 /* One element, or with a comma a tuple of them. */
@@ -811,8 +811,8 @@ static struct jtarget *parse_target(struct parse *p, bool fields)
     t->kind = JT_TUPLE;
     t->items = first;
     t->n_items = 1;
-    for (struct jtarget *last = first; skip(p, JTOK_COMMA) && !ends_tuple(p) &&
-                                       p->cur.kind != JTOK_ASSIGN;
+    for (struct jtarget *last = first;
+         skip(p, JTOK_COMMA) && !ends_tuple(p) && p->cur.kind != JTOK_ASSIGN;
          last = last->next, t->n_items++) {
         last->next = parse_target_item(p, fields);
         if (!last->next)
@@ -1037,10 +1037,21 @@ static void parse_loop_control(struct parse *p, struct jstmt *s)
     advance(p);
 }
 
-static void parse_print(struct parse *p, struct jstmt *s)
+/* {{ a, b }} */
+static void parse_output(struct parse *p, struct jstmt *s)
 {
     advance(p);
-    s->print = parse_tuple(p, parse_expr, false);
+    append_part(p, &s->print, JTOK_COMMA, NULL, parse_tuple(p, parse_expr, false));
+}
+
+/* {% print a, b %}: one after the other, not as a tuple */
+static void parse_print(struct parse *p, struct jstmt *s)
+{
+    struct jpart **end = &s->print;
+    advance(p);
+    do
+        end = append_part(p, end, JTOK_COMMA, NULL, parse_expr(p));
+    while (skip(p, JTOK_COMMA));
 }
 
 static const struct {
@@ -1105,7 +1116,7 @@ static struct jstmt *parse_body(struct parse *p, const char *opener, int line, c
             advance(p);
         } else if (p->cur.kind == JTOK_PRINT_OPEN) {
             s->kind = JS_PRINT;
-            parse_print(p, s);
+            parse_output(p, s);
             expect(p, JTOK_PRINT_CLOSE);
         } else {
             expect(p, JTOK_TAG_OPEN);

@@ -31,10 +31,10 @@ struct jrun {
     unsigned depth; /* C recursion: expressions, bodies, nested data */
     unsigned calls; /* macros and recursive loops */
 
-    struct jval *root;     /* value of every name at the top level, by name id */
-    struct jscope *scope;  /* innermost; NULL = top level */
-    struct jsb *out;       /* where output goes */
-    struct {               /* the newest concatenation, see jstr_cat() */
+    struct jval *root;    /* value of every name at the top level, by name id */
+    struct jscope *scope; /* innermost; NULL = top level */
+    struct jsb *out;      /* where output goes */
+    struct {              /* the newest concatenation, see jstr_cat() */
         char *p;
         unsigned char *mark; /* cap bytes; NULL: as `uniform` says */
         const unsigned char *uniform;
@@ -56,8 +56,8 @@ struct jval jrun_fail_at(struct jrun *r, const char *file, int line, enum err_co
 void *jrun_alloc(struct jrun *r, size_t n, size_t elem_bytes);
 void *jrun_resize(struct jrun *r, void *p, size_t old_bytes, size_t new_bytes);
 
-/* Counts work that grows with `bytes` (or elements); looks at the clock now and then. False when the
- * render has failed. */
+/* Counts work that grows with `bytes` (or elements); looks at the clock now and then. False when
+ * the render has failed. */
 bool jrun_work(struct jrun *r, size_t bytes);
 /* Counts one statement, loop turn or call. */
 bool jrun_step(struct jrun *r);

@@ -31,7 +31,8 @@ static bool all_digits(struct jstr s, int64_t *n)
     return s.n > 0;
 }
 
-/* item.a.b.0 for the attribute "a.b.0"; `fallback` (unless J_MISSING) stands for undefined parts. */
+/* item.a.b.0 for the attribute "a.b.0"; `fallback` (unless J_MISSING) stands for undefined parts.
+ */
 static struct jval follow(struct jrun *r, struct jval item, struct jstr path, struct jval fallback)
 {
     struct jstr dot = jstr_text(".");
@@ -114,8 +115,8 @@ static struct jval extreme(struct jrun *r, struct jval self, const struct jval *
     const struct jlist *l = jval_elements(r, self);
     struct jval best = JVAL_UNDEF, best_key = JVAL_NONE;
     for (size_t i = 0; l && i < l->n && jrun_work(r, 0); i++) {
-        struct jval key =
-            fold(r, attribute_of(r, l->items[i], a[1], none_given), jarg_truth(a[0], false));
+        struct jval key = fold(r, attribute_of(r, l->items[i], a[1], none_given),
+                               jarg_truth(a[0], false));
         if (r->failed)
             break;
         if (i > 0 && jval_compare(r, key, best_key, want > 0 ? ">" : "<") != want)
@@ -231,7 +232,7 @@ JBUILTIN(f_slice)
     size_t each = l ? l->n / (size_t)n : 0, extra = l ? l->n % (size_t)n : 0, at = 0;
     for (size_t i = 0; l && i < (size_t)n && !r->failed; i++) {
         size_t take = each + (i < extra);
-        jvec_push(r, &out, row(r, l, at, take, extra ? each + 1 : 0, a[1]));
+        jvec_push(r, &out, row(r, l, at, take, i < extra ? take : take + 1, a[1]));
         at += take;
     }
     return iterator(r, &out);
@@ -259,10 +260,16 @@ static const struct jbuiltin *named(struct jrun *r, struct jval name, bool filte
     return def;
 }
 
+/* Elements to choose from or to map: false, 0 and none stand for an empty list here. */
+static struct jlist *elements_or_none(struct jrun *r, struct jval v)
+{
+    return jval_elements(r, jval_truth(v) ? v : JVAL_UNDEF);
+}
+
 /* Keeps the elements (or those whose attribute) that pass the test named in the arguments, or are
  * true without one; `keep` = false turns it round. */
-static struct jval choose(struct jrun *r, struct jval self, const struct jargs *all, bool by_attribute,
-                          bool keep)
+static struct jval choose(struct jrun *r, struct jval self, const struct jargs *all,
+                          bool by_attribute, bool keep)
 {
     struct jval attribute = none_given;
     struct jvec out = {.n = 0};
@@ -274,7 +281,7 @@ static struct jval choose(struct jrun *r, struct jval self, const struct jargs *
     }
     const struct jbuiltin *test = all->n > skip ? named(r, all->v[skip], false) : NULL;
     struct jargs args = rest_of(all, skip + 1);
-    const struct jlist *l = jval_elements(r, self);
+    const struct jlist *l = elements_or_none(r, self);
     for (size_t i = 0; l && i < l->n && jrun_step(r); i++) {
         struct jval v = attribute_of(r, l->items[i], attribute, none_given);
         if (test)
@@ -322,10 +329,11 @@ JBUILTIN(f_map)
         return JFAIL(r, ERR_FORMAT, "map needs the name of a filter or an attribute");
     /* a filter that maps again would recurse by its arguments; each level is counted */
     struct jvec out = {.n = 0};
-    const struct jlist *l = jval_elements(r, self);
+    const struct jlist *l = elements_or_none(r, self);
     for (size_t i = 0; l && i < l->n && jrun_step(r) && jrun_enter(r); i++) {
-        jvec_push(r, &out, filter ? jbuiltin_call(r, filter, l->items[i], &args)
-                                  : attribute_of(r, l->items[i], attribute, fallback));
+        jvec_push(r, &out,
+                  filter ? jbuiltin_call(r, filter, l->items[i], &args)
+                         : attribute_of(r, l->items[i], attribute, fallback));
         jrun_leave(r);
     }
     return iterator(r, &out);
@@ -337,8 +345,8 @@ JBUILTIN(f_unique)
     struct jdict *seen = jdict_new(r);
     struct jvec out = {.n = 0};
     for (size_t i = 0; l && seen && i < l->n && jrun_work(r, 0); i++) {
-        struct jval key =
-            fold(r, attribute_of(r, l->items[i], a[1], none_given), jarg_truth(a[0], false));
+        struct jval key = fold(r, attribute_of(r, l->items[i], a[1], none_given),
+                               jarg_truth(a[0], false));
         size_t before = seen->n;
         if (jdict_set(r, seen, key, JVAL_NONE) && seen->n > before)
             jvec_push(r, &out, l->items[i]);
@@ -385,8 +393,8 @@ static struct jsort_item *sorted(struct jrun *r, const struct jlist *l, struct j
 JBUILTIN(f_sort)
 {
     const struct jlist *l = jval_elements(r, self);
-    struct jsort_item *items =
-        sorted(r, l, a[2], none_given, jarg_truth(a[1], false), jarg_truth(a[0], false));
+    struct jsort_item *items = sorted(r, l, a[2], none_given, jarg_truth(a[1], false),
+                                      jarg_truth(a[0], false));
     struct jvec out = {.n = 0};
     for (size_t i = 0; items && i < l->n; i++)
         jvec_push(r, &out, items[i].value);
@@ -414,8 +422,7 @@ static struct jval group(struct jrun *r, struct jval key, const struct jsort_ite
     struct jvec members = {.n = 0};
     for (size_t i = 0; i < n && !r->failed; i++)
         jvec_push(r, &members, items[i].value);
-    struct jlist *pair =
-        jlist_pair(r, key, jval_list(jlist_from(r, &members, JLIST_LIST)));
+    struct jlist *pair = jlist_pair(r, key, jval_list(jlist_from(r, &members, JLIST_LIST)));
     if (pair)
         pair->grouped = true;
     return jval_list(pair);

@@ -1,4 +1,5 @@
-/* Owns: a merge sort, bottom up, so that neither hostile keys nor failing comparisons can upset it. */
+/* Owns: a merge sort, bottom up, so that neither hostile keys nor failing comparisons can upset it.
+ */
 #include <config.h>
 
 #include "template/jsort.h"

@@ -42,10 +42,10 @@ size_t jstr_rfind(struct jrun *r, struct jstr s, struct jstr needle, size_t end)
 bool jstr_starts(struct jstr s, struct jstr prefix);
 bool jstr_ends(struct jstr s, struct jstr suffix);
 
-size_t jstr_count(struct jstr s);                 /* code points */
-size_t jstr_offset(struct jstr s, size_t k);      /* bytes before code point k (s.n when beyond) */
-uint32_t jstr_next(struct jstr s, size_t *at);    /* code point at *at < n; advances *at */
-size_t jstr_prev(struct jstr s, size_t at);       /* start of the code point before at > 0 */
+size_t jstr_count(struct jstr s);              /* code points */
+size_t jstr_offset(struct jstr s, size_t k);   /* bytes before code point k (s.n when beyond) */
+uint32_t jstr_next(struct jstr s, size_t *at); /* code point at *at < n; advances *at */
+size_t jstr_prev(struct jstr s, size_t at);    /* start of the code point before at > 0 */
 struct jstr jstr_trim(struct jstr s, bool left, bool right); /* white space as Python has it */
 /* End of the line that starts at byte `at`: bytes of its text in *len, returns where the next
  * line starts. Lines end as for Python's str.splitlines(). */

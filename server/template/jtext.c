@@ -59,12 +59,12 @@ size_t jtext_float(double f, char out[JTEXT_NUMBER_BYTES])
 static bool repr_char(struct jsb *b, uint32_t cp, char quote, const unsigned char *mark)
 {
     char text[16];
-    const char *plain = cp == '\n'                      ? "\\n"
-                        : cp == '\r'                    ? "\\r"
-                        : cp == '\t'                    ? "\\t"
-                        : cp == '\\'                    ? "\\\\"
-                        : cp == (unsigned char)quote    ? (quote == '"' ? "\\\"" : "\\'")
-                                                        : NULL;
+    const char *plain = cp == '\n'                   ? "\\n"
+                        : cp == '\r'                 ? "\\r"
+                        : cp == '\t'                 ? "\\t"
+                        : cp == '\\'                 ? "\\\\"
+                        : cp == (unsigned char)quote ? (quote == '"' ? "\\\"" : "\\'")
+                                                     : NULL;
     if (plain)
         return jsb_add(b, plain, 2, mark);
     if (jchar_printable(cp))
@@ -95,9 +95,12 @@ static bool repr_list(struct jrun *r, struct jsb *b, const struct jlist *l)
 {
     static const struct {
         const char *open, *close;
-    } signs[] = {[JLIST_LIST] = {"[", "]"},          [JLIST_TUPLE] = {"(", ")"},
-                 [JLIST_ITERATOR] = {"[", "]"},      [JLIST_ITEMS] = {"dict_items([", "])"},
-                 [JLIST_KEYS] = {"dict_keys([", "])"}, [JLIST_VALUES] = {"dict_values([", "])"}};
+    } signs[] = {[JLIST_LIST] = {"[", "]"},
+                 [JLIST_TUPLE] = {"(", ")"},
+                 [JLIST_ITERATOR] = {"[", "]"},
+                 [JLIST_ITEMS] = {"dict_items([", "])"},
+                 [JLIST_KEYS] = {"dict_keys([", "])"},
+                 [JLIST_VALUES] = {"dict_values([", "])"}};
     jsb_text(b, signs[l->kind].open);
     for (size_t i = 0; i < l->n && !r->failed; i++) {
         if (i)
@@ -138,7 +141,8 @@ static bool repr_object(struct jrun *r, struct jsb *b, struct jval v)
     struct jstr name;
     switch (v.type) {
     case J_RANGE:
-        snprintf(text, sizeof text, v.range->step == 1 ? "range(%lld, %lld)" : "range(%lld, %lld, %lld)",
+        snprintf(text, sizeof text,
+                 v.range->step == 1 ? "range(%lld, %lld)" : "range(%lld, %lld, %lld)",
                  (long long)v.range->start,
                  (long long)(v.range->start + (int64_t)v.range->n * v.range->step),
                  (long long)v.range->step);

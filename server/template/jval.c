@@ -42,16 +42,27 @@ bool jval_truth(struct jval v)
 
 const char *jval_type_name(struct jval v)
 {
-    static const char *const lists[] = {[JLIST_LIST] = "list",       [JLIST_TUPLE] = "tuple",
-                                        [JLIST_ITERATOR] = "iterator", [JLIST_ITEMS] = "dict_items",
-                                        [JLIST_KEYS] = "dict_keys",  [JLIST_VALUES] = "dict_values"};
+    static const char *const lists[] = {
+        [JLIST_LIST] = "list",        [JLIST_TUPLE] = "tuple",    [JLIST_ITERATOR] = "iterator",
+        [JLIST_ITEMS] = "dict_items", [JLIST_KEYS] = "dict_keys", [JLIST_VALUES] = "dict_values"};
     static const char *const names[] = {
-        [J_MISSING] = "nothing",     [J_UNDEF] = "Undefined", [J_NONE] = "NoneType",
-        [J_BOOL] = "bool",           [J_INT] = "int",         [J_FLOAT] = "float",
-        [J_STR] = "str",             [J_LIST] = "list",       [J_DICT] = "dict",
-        [J_RANGE] = "range",         [J_NAMESPACE] = "Namespace", [J_LOOP] = "LoopContext",
-        [J_MACRO] = "Macro",         [J_FUNCTION] = "function", [J_METHOD] = "method",
-        [J_CYCLER] = "Cycler",       [J_JOINER] = "Joiner",
+        [J_MISSING] = "nothing",
+        [J_UNDEF] = "Undefined",
+        [J_NONE] = "NoneType",
+        [J_BOOL] = "bool",
+        [J_INT] = "int",
+        [J_FLOAT] = "float",
+        [J_STR] = "str",
+        [J_LIST] = "list",
+        [J_DICT] = "dict",
+        [J_RANGE] = "range",
+        [J_NAMESPACE] = "Namespace",
+        [J_LOOP] = "LoopContext",
+        [J_MACRO] = "Macro",
+        [J_FUNCTION] = "function",
+        [J_METHOD] = "method",
+        [J_CYCLER] = "Cycler",
+        [J_JOINER] = "Joiner",
     };
     return v.type == J_LIST ? lists[v.list->kind] : names[v.type];
 }
@@ -223,9 +234,9 @@ static bool range_contains(const struct jrange *range, struct jval v)
     if (!jval_is_integral(v) || range->n == 0)
         return false;
     int64_t i = jval_as_int(v), last = range->start + (int64_t)(range->n - 1) * range->step;
-    int64_t low = range->step > 0 ? range->start : last, high = range->step > 0 ? last : range->start;
-    return i >= low && i <= high &&
-           ((__int128)i - range->start) % range->step == 0;
+    int64_t low = range->step > 0 ? range->start : last,
+            high = range->step > 0 ? last : range->start;
+    return i >= low && i <= high && ((__int128)i - range->start) % range->step == 0;
 }
 
 bool jval_contains(struct jrun *r, struct jval hay, struct jval needle)
@@ -265,7 +276,8 @@ bool jvec_push(struct jrun *r, struct jvec *vec, struct jval v)
 {
     if (vec->n == vec->cap) {
         size_t cap = vec->cap ? vec->cap + vec->cap / 2 : 4;
-        struct jval *grown = jrun_resize(r, vec->v, vec->cap * sizeof *vec->v, cap * sizeof *vec->v);
+        struct jval *grown = jrun_resize(r, vec->v, vec->cap * sizeof *vec->v,
+                                         cap * sizeof *vec->v);
         if (!grown)
             return false;
         vec->v = grown;
@@ -438,8 +450,7 @@ static bool grow(struct jrun *r, struct jdict *d)
     if (d->n < d->cap)
         return true;
     size_t cap = d->cap ? d->cap * 2 : DICT_SMALL;
-    struct jentry *entry =
-        jrun_resize(r, d->entry, d->cap * sizeof *entry, cap * sizeof *entry);
+    struct jentry *entry = jrun_resize(r, d->entry, d->cap * sizeof *entry, cap * sizeof *entry);
     if (!entry)
         return false;
     d->entry = entry;

@@ -132,7 +132,7 @@ static inline struct jval jval_dict(struct jdict *d)
 }
 
 bool jval_truth(struct jval v);
-const char *jval_type_name(struct jval v); /* Python's: "int", "NoneType", … */
+const char *jval_type_name(struct jval v);         /* Python's: "int", "NoneType", … */
 static inline bool jval_is_integral(struct jval v) /* bool counts as int */
 {
     return v.type == J_INT || v.type == J_BOOL;

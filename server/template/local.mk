@@ -1,0 +1,26 @@
+libserver_a_SOURCES += \
+	server/template/chat.c server/template/chat.h \
+	server/template/jarena.c server/template/jarena.h \
+	server/template/jarith.c \
+	server/template/jast.h \
+	server/template/jbuiltin.c server/template/jbuiltin.h \
+	server/template/jeval.c server/template/jeval.h \
+	server/template/jfilter.c \
+	server/template/jformat.c \
+	server/template/jfunction.c \
+	server/template/jinja.c server/template/jinja.h \
+	server/template/jjson.c server/template/jjson.h \
+	server/template/jlex.c server/template/jlex.h \
+	server/template/jmethod.c \
+	server/template/jparse.c server/template/jparse.h \
+	server/template/jrun.c server/template/jrun.h \
+	server/template/jseq.c server/template/jseq.h \
+	server/template/jsort.c server/template/jsort.h \
+	server/template/jstr.c server/template/jstr.h \
+	server/template/jtest.c \
+	server/template/jtext.c server/template/jtext.h \
+	server/template/jval.c server/template/jval.h
+EXTRA_DIST += server/template/README.md
+
+# Character classes and case for upper, title, isalpha, repr and the like.
+SERVER_LIBS += -lutf8proc
