@@ -463,6 +463,10 @@ static const uint32_t spv_mla_attn_h1_wide[] = {
 #include "spv/mla_attn_h1_wide.inc"
 };
 
+static const uint32_t spv_mla_attn_h8_shuffle[] = {
+#include "spv/mla_attn_h8_shuffle.inc"
+};
+
 static const uint32_t spv_mla_attn_h4[] = {
 #include "spv/mla_attn_h4.inc"
 };
@@ -730,6 +734,8 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH},
     {"mla_attn_h1_wide", spv_mla_attn_h1_wide, sizeof spv_mla_attn_h1_wide,
      VK_FEAT_HARDWARE},
+    {"mla_attn_h8_shuffle", spv_mla_attn_h8_shuffle, sizeof spv_mla_attn_h8_shuffle,
+     VK_FEAT_SUBGROUP_ARITH},
     {"mla_attn_h4", spv_mla_attn_h4, sizeof spv_mla_attn_h4,
      0},
     {"mla_attn_h4_shuffle", spv_mla_attn_h4_shuffle, sizeof spv_mla_attn_h4_shuffle,

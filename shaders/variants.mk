@@ -3,7 +3,7 @@ SHADER_INCS =
 
 SHADER_INCS += shaders/spv/matmul_c1_shuffle.inc
 shaders/spv/matmul_c1_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=1 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=2 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/matmul_c1_split.inc
 shaders/spv/matmul_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -11,7 +11,7 @@ shaders/spv/matmul_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shad
 
 SHADER_INCS += shaders/spv/matmul_c4_shuffle.inc
 shaders/spv/matmul_c4_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=2 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=4 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/matmul_c4_split.inc
 shaders/spv/matmul_c4_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -107,7 +107,7 @@ shaders/spv/gated_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shade
 
 SHADER_INCS += shaders/spv/gated_c4_shuffle.inc
 shaders/spv/gated_c4_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=1 -DGATED=1 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=2 -DGATED=1 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/gated_c4_split.inc
 shaders/spv/gated_c4_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -211,7 +211,7 @@ shaders/spv/moe_gated_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/s
 
 SHADER_INCS += shaders/spv/moe_gated_c4_shuffle.inc
 shaders/spv/moe_gated_c4_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=1 -DGATED=1 -DMOE=1 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=2 -DGATED=1 -DMOE=1 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/moe_gated_c4_split.inc
 shaders/spv/moe_gated_c4_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -307,7 +307,7 @@ shaders/spv/moe_gated_c4_bf16.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/sh
 
 SHADER_INCS += shaders/spv/moe_down_c1_shuffle.inc
 shaders/spv/moe_down_c1_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=1 -DMOE=2 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=2 -DMOE=2 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/moe_down_c1_split.inc
 shaders/spv/moe_down_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -315,7 +315,7 @@ shaders/spv/moe_down_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/sh
 
 SHADER_INCS += shaders/spv/moe_down_c4_shuffle.inc
 shaders/spv/moe_down_c4_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=2 -DMOE=2 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=4 -DMOE=2 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/moe_down_c4_split.inc
 shaders/spv/moe_down_c4_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -460,6 +460,10 @@ shaders/spv/mla_attn_h1_shuffle.inc: $(srcdir)/shaders/attn/mla_attn.comp $(srcd
 SHADER_INCS += shaders/spv/mla_attn_h1_wide.inc
 shaders/spv/mla_attn_h1_wide.inc: $(srcdir)/shaders/attn/mla_attn.comp $(srcdir)/shaders/embed.sh
 	$(AM_V_GLSLC)$(SHADER_EMBED) attn/mla_attn.comp $@ -DHEADS=1
+
+SHADER_INCS += shaders/spv/mla_attn_h8_shuffle.inc
+shaders/spv/mla_attn_h8_shuffle.inc: $(srcdir)/shaders/attn/mla_attn.comp $(srcdir)/shaders/embed.sh
+	$(AM_V_GLSLC)$(SHADER_EMBED) attn/mla_attn.comp $@ -DHEADS=8 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/mla_attn_h4.inc
 shaders/spv/mla_attn_h4.inc: $(srcdir)/shaders/attn/mla_attn.comp $(srcdir)/shaders/embed.sh

@@ -42,17 +42,17 @@ enum form { FORM_MATMUL, FORM_GATED, FORM_MOE_GATED, FORM_MOE_DOWN, FORM_COUNT }
 #define SPLIT(form, cols_) {SHADER_##form##_C##cols_##_SPLIT, 0, cols_, 1, {8, 8, 2}}
 #define SHUFFLED(form, cols_, tiles_)                                                              \
     {SHADER_##form##_C##cols_##_SHUFFLE, 8, cols_, tiles_, {8, 1, 1}}
-#define FAST_FORM(form, t4, t8)                                                                    \
+#define FAST_FORM(form, t1, t4, t8)                                                                \
     {                                                                                              \
-        {SPLIT(form, 1), SHUFFLED(form, 1, 1)}, {SPLIT(form, 4), SHUFFLED(form, 4, t4)},           \
+        {SPLIT(form, 1), SHUFFLED(form, 1, t1)}, {SPLIT(form, 4), SHUFFLED(form, 4, t4)},          \
         {SPLIT(form, 8), SHUFFLED(form, 8, t8)},                                                   \
     }
 enum { N_FAST = 2 };
 static const struct variant fast_gemm[FORM_COUNT][WIDTH_COUNT][N_FAST] = {
-    [FORM_MATMUL] = FAST_FORM(MATMUL, 2, 4),
-    [FORM_GATED] = FAST_FORM(GATED, 1, 2),
-    [FORM_MOE_GATED] = FAST_FORM(MOE_GATED, 1, 2),
-    [FORM_MOE_DOWN] = FAST_FORM(MOE_DOWN, 2, 4),
+    [FORM_MATMUL] = FAST_FORM(MATMUL, 2, 4, 4),
+    [FORM_GATED] = FAST_FORM(GATED, 1, 2, 2),
+    [FORM_MOE_GATED] = FAST_FORM(MOE_GATED, 1, 2, 2),
+    [FORM_MOE_DOWN] = FAST_FORM(MOE_DOWN, 2, 4, 4),
 };
 
 /* Portable variants: one module per type, because drivers that do not fold specialization constants
@@ -91,6 +91,12 @@ static const struct variant attn_variants_1[] = {
 static const struct variant attn_variants_4[] = {
     {SHADER_MLA_ATTN_H4_WIDE, 0, 4, 0, {HW_ATTN, 1, 1}},
     {SHADER_MLA_ATTN_H4_SHUFFLE, 8, 4, 0, {8, 1, 1}},
+    {SHADER_MLA_ATTN_H4, 0, 4, 0, {8, 1, 1}}};
+
+/* 8 heads read every cache entry half as often, but leave a single row to one core. */
+static const struct variant attn_variants_8[] = {
+    {SHADER_MLA_ATTN_H4_WIDE, 0, 4, 0, {HW_ATTN, 1, 1}},
+    {SHADER_MLA_ATTN_H8_SHUFFLE, 8, 8, 0, {8, 1, 1}},
     {SHADER_MLA_ATTN_H4, 0, 4, 0, {8, 1, 1}}};
 
 /* Ops with one shader: workgroup width on hardware and on software drivers. */
@@ -656,8 +662,10 @@ static bool lower_mla_prep(struct lowering *l, const struct op_mla_prep *o)
 
 static bool lower_mla_attn(struct lowering *l, const struct op_mla_attn *o)
 {
-    const struct variant *v = o->n_head >= 3 ? PICK(attn_variants_4, l->caps, l->tier)
-                                             : PICK(attn_variants_1, l->caps, l->tier);
+    const struct variant *table = o->n_head < 3                      ? attn_variants_1
+                                  : o->n_head < 8 || l->max_rows < 2 ? attn_variants_4
+                                                                     : attn_variants_8;
+    const struct variant *v = pick(table, 3, l->caps, l->tier);
     struct vk_dispatch *x = add(l, v->shader, v->local);
     struct mla_attn_push p = {.n_head = o->n_head,
                               .q_stride = o->q.stride,
@@ -825,6 +833,7 @@ void vk_print_variants(const struct vk_caps *caps, FILE *out)
     print_table(caps, out, "rmsnorm", norm_variants, 2);
     print_table(caps, out, "mla_attn, 1 or 2 heads", attn_variants_1, 3);
     print_table(caps, out, "mla_attn", attn_variants_4, 3);
+    print_table(caps, out, "mla_attn, 8 heads and more", attn_variants_8, 3);
     for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
         fprintf(out, "  %-26s [%s]\n", singles[i].op, vk_shaders[singles[i].s->shader].name);
 }
