@@ -194,7 +194,8 @@ bool engine_tokenize(const struct engine *eng, const char *text, size_t len, uns
                      size_t max_ids, int32_t **ids_take, size_t *n, struct err *e)
 {
     unsigned f = (flags & ENGINE_TOKENIZE_SPECIAL ? TOKENIZE_SPECIAL : 0) |
-                 (flags & ENGINE_TOKENIZE_BOS ? TOKENIZE_BOS : 0);
+                 (flags & ENGINE_TOKENIZE_BOS ? TOKENIZE_BOS : 0) |
+                 (flags & ENGINE_TOKENIZE_LITERAL ? TOKENIZE_LITERAL : 0);
     return tokenizer_encode(eng->tok, text, len, f, max_ids, ids_take, n, e);
 }
 

@@ -68,7 +68,11 @@ const struct engine_info *engine_info(const struct engine *eng);
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-enum engine_tokenize_flags { ENGINE_TOKENIZE_SPECIAL = 1, ENGINE_TOKENIZE_BOS = 2 };
+enum engine_tokenize_flags {
+    ENGINE_TOKENIZE_SPECIAL = 1, /* recognise control tokens in the text */
+    ENGINE_TOKENIZE_BOS = 2,     /* add BOS/EOS as the model's file says */
+    ENGINE_TOKENIZE_LITERAL = 4  /* recognise no added token at all: for text that users wrote */
+};
 
 /* *ids_take: malloc'ed, owned by the caller. ERR_LIMIT when more than max_ids come out. */
 bool engine_tokenize(const struct engine *eng, const char *text, size_t len, unsigned flags,

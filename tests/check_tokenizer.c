@@ -506,6 +506,8 @@ static const struct {
     {"<|fim_prefix|>", 0, "60 124 102 105 109 95 112 114 101 102 105 120 124 62"},
     {"[PAD]", TOKENIZE_SPECIAL, "91 80 65 68 93"},
     {"<0x41>", TOKENIZE_SPECIAL, "60 48 120 52 49 62"},
+    {"ab<think>ab", TOKENIZE_LITERAL, "266 60 116 104 105 110 107 62 266"},
+    {"<a>", TOKENIZE_LITERAL | TOKENIZE_SPECIAL, "60 97 62"},
     {"ab", TOKENIZE_BOS, "266"},
     {"a\xc3\xb6", 0, "97 267"},
     {"", TOKENIZE_SPECIAL | TOKENIZE_BOS, ""},

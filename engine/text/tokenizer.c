@@ -357,7 +357,10 @@ bool tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, u
     TRY(pretok_scan_create(t->pretok, &enc.scan, e));
     if ((flags & TOKENIZE_BOS) && t->add_bos && t->bos >= 0)
         TRY(id_list_push(&enc.out, t->bos, e));
-    TRY(encode_text(&enc, text, len, flags & TOKENIZE_SPECIAL, e));
+    if (flags & TOKENIZE_LITERAL)
+        TRY(encode_plain(&enc, text, len, e));
+    else
+        TRY(encode_text(&enc, text, len, flags & TOKENIZE_SPECIAL, e));
     if ((flags & TOKENIZE_BOS) && t->add_eos && t->eos >= 0)
         TRY(id_list_push(&enc.out, t->eos, e));
     pretok_scan_destroy(&enc.scan);

@@ -29,6 +29,8 @@ enum token_class {
 
 enum tokenize_flags {
     TOKENIZE_SPECIAL = 1, /* recognise control tokens in the text */
+    TOKENIZE_LITERAL = 4, /* recognise no added token at all: text that users wrote. User-defined
+                             tokens such as <think> or role marks are then plain text */
     TOKENIZE_BOS = 2      /* add BOS/EOS as add_bos_token and add_eos_token of the file say */
 };
 

@@ -59,7 +59,8 @@ static bool flush_stretch(struct assembly *a, struct err *e)
         return true;
     int32_t *ids;
     size_t n;
-    if (!engine_tokenize(a->eng, buf_str(&a->stretch), a->stretch.len, 0, SIZE_MAX, &ids, &n, e))
+    if (!engine_tokenize(a->eng, buf_str(&a->stretch), a->stretch.len, ENGINE_TOKENIZE_LITERAL,
+                         SIZE_MAX, &ids, &n, e))
         return false;
     buf_clear(&a->stretch);
     bool ok = add_ids(a, ids, n, e);
@@ -75,8 +76,8 @@ static bool ask_special(const struct engine *eng, int32_t id)
     const char *bytes = engine_token_bytes(eng, id, &len);
     if (!bytes || !len || !utf8_valid(bytes, len))
         return false;
-    bool plain = engine_tokenize(eng, bytes, len, 0, SIZE_MAX, &ids, &n, NULL) && n == 1 &&
-                 ids[0] == id;
+    bool plain = engine_tokenize(eng, bytes, len, ENGINE_TOKENIZE_LITERAL, SIZE_MAX, &ids, &n,
+                                 NULL) && n == 1 && ids[0] == id;
     free(ids);
     if (plain)
         return false;
