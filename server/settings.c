@@ -289,7 +289,8 @@ bool settings_read_file(struct settings *s, const char *path, struct err *e)
     fclose(r.in);
     if (io)
         FAIL(e, ERR_IO, "cannot read the configuration file %s", path);
-    if (r.failed)
+    bool syntax = rc && (!r.failed || (unsigned)rc < r.line); /* inih goes on after an error */
+    if (r.failed && !syntax)
         return err_prefix(e, "%s, line %u", path, r.line);
     if (rc)
         FAIL(e, ERR_FORMAT, "%s, line %d: expected [section] or name = value", path, rc);
@@ -365,12 +366,11 @@ static bool read_arguments(struct settings *s, int argc, char **argv,
 {
     *action = SETTINGS_RUN;
     for (int i = 1; i < argc; i++) {
-        size_t len = strcspn(argv[i], "=");
+        const char *flag = !strcmp(argv[i], "-h") ? "--help" : argv[i];
+        size_t len = strcspn(flag, "=");
         bool found = false;
-        if (!strcmp(argv[i], "-h"))
-            argv[i] = (char *)(uintptr_t)"--help";
         for (size_t c = 0; c < N_COMMANDS && !found; c++) {
-            found = strlen(commands[c].flag) == len && !strncmp(argv[i], commands[c].flag, len);
+            found = strlen(commands[c].flag) == len && !strncmp(flag, commands[c].flag, len);
             if (!found)
                 continue;
             if (commands[c].value_name)

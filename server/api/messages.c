@@ -105,7 +105,7 @@ static bool read_reasoning(const json_t *message, size_t i, json_t *out, struct 
 
 static bool normalise_one(const json_t *message, size_t i, json_t *out, struct api_error *e)
 {
-    const char *role;
+    const char *role = NULL;
     if (!json_is_object(message))
         return fail_at(e, API_INVALID_VALUE, i, "", "must be an object");
     if (!read_role(message, i, &role, e) || !check_refused(message, i, e))
