@@ -44,9 +44,15 @@ TESTS += \
 	tests/check_config \
 	tests/check_http \
 	tests/check_http_bad \
+	tests/http/run.sh \
 	tests/fuzz/replay_chat_request \
 	tests/fuzz/replay_json_prescan
 
 EXTRA_DIST += \
+	tests/http/bad.test.mjs \
+	tests/http/openai.test.mjs \
+	tests/http/package-lock.json \
+	tests/http/package.json \
+	tests/http/run.sh \
 	tests/fuzz/corpus/chat_request \
 	tests/fuzz/corpus/json_prescan

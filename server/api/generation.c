@@ -100,7 +100,7 @@ bool generation_start(const struct generation_spec *spec, struct generation **ou
         struct err why = ERR_INIT;
         if (!engine_submit(spec->model->engine, &req, &c->stream, &why)) {
             api_fail_engine(e, &why);
-            LOG_I("api", "request refused id=%s code=%s", spec->id, err_code_name(why.code));
+            LOG_I("api", "request refused id=req_%s code=%s", spec->id, err_code_name(why.code));
             generation_destroy(&g);
             return false;
         }

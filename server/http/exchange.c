@@ -138,7 +138,7 @@ static void log_end(const struct exchange *x, enum MHD_RequestTerminationCode wh
                  (unsigned long long)(g.first_token_us / 1000u));
     }
     bool cut_off = x->gone || why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
-    LOG_I("http", "request id=%s method=%s path=%s status=%u end=%s ms=%llu in=%zu out=%llu%s%s%s",
+    LOG_I("http", "request id=req_%s method=%s path=%s status=%u end=%s ms=%llu in=%zu out=%llu%s%s%s",
           x->id, x->method[0] ? x->method : "-", log_quote(path, sizeof path, plain), x->status,
           cut_off ? "cut" : "complete",
           (unsigned long long)((clock_now_us() - x->start_us) / 1000u), x->body_received,
