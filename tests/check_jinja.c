@@ -54,8 +54,7 @@ static struct jinja_limits patient(void)
     return limits;
 }
 
-/* ---- rendering for tests ----------------------------------------------------------------------
- */
+/* ---- rendering for tests ---- */
 
 struct result {
     bool ok;
@@ -125,8 +124,7 @@ static void expect_error(const char *src, const char *vars, enum err_code code, 
     release(&r);
 }
 
-/* ---- golden cases -----------------------------------------------------------------------------
- */
+/* ---- golden cases ---- */
 
 static json_t *load_json(const char *path)
 {
@@ -208,8 +206,7 @@ static const char *const models[] = {
 };
 enum { N_MODELS = sizeof models / sizeof *models };
 
-/* Source of a model's template; NULL, with SKIP printed, when it is not there. Freed by the caller.
- */
+/* Source of a model's template, owned by the caller; NULL, with SKIP printed, when not there. */
 static char *model_template(const char *name, size_t *len)
 {
     char relative[256];
@@ -243,8 +240,7 @@ START_TEST(golden_model)
 }
 END_TEST
 
-/* ---- the language beyond the golden cases ------------------------------------------------------
- */
+/* ---- the language beyond the golden cases ---- */
 
 START_TEST(function_raise_exception)
 {
@@ -376,8 +372,7 @@ START_TEST(error_lines)
 }
 END_TEST
 
-/* ---- limits -----------------------------------------------------------------------------------
- */
+/* ---- limits ---- */
 
 /* `head`, `n` times `unit`, `tail` */
 static char *repeated(const char *head, const char *unit, size_t n, const char *tail)
@@ -551,8 +546,7 @@ START_TEST(memory_limit_at_every_size)
 }
 END_TEST
 
-/* ---- bombs ------------------------------------------------------------------------------------
- */
+/* ---- bombs ---- */
 
 static json_t *bombs;
 
@@ -629,8 +623,7 @@ START_TEST(bomb)
 }
 END_TEST
 
-/* ---- threads ----------------------------------------------------------------------------------
- */
+/* ---- threads ---- */
 
 struct shared {
     const struct jinja_template *t;
@@ -683,8 +676,7 @@ START_TEST(one_template_many_threads)
 }
 END_TEST
 
-/* ---- data spans -------------------------------------------------------------------------------
- */
+/* ---- data spans ---- */
 
 /* Data bytes shown in «». */
 static void mark(const char *text, size_t len, const struct chat_span *span, size_t n,
@@ -783,8 +775,7 @@ START_TEST(data_spans)
 }
 END_TEST
 
-/* ---- chat -------------------------------------------------------------------------------------
- */
+/* ---- chat ---- */
 
 static struct chat_template *chat_new(const char *src)
 {
@@ -1107,8 +1098,7 @@ START_TEST(chat_golden)
 }
 END_TEST
 
-/* ---- suite ------------------------------------------------------------------------------------
- */
+/* ---- suite ---- */
 
 static void add(Suite *s, const char *name, const TTest *test, int n)
 {

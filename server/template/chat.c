@@ -99,8 +99,7 @@ static json_t *convert_calls(json_t *calls, bool as_text)
     return out;
 }
 
-/* Puts a value into a message, copying the message first if it is still the caller's. Takes value.
- */
+/* Puts a value into a message, which is copied first if it is still the caller's. */
 static bool replace(json_t **message, json_t *original, const char *key, json_t *value_take)
 {
     if (*message == original) {

@@ -385,16 +385,16 @@ static struct jval take_named(struct jrun *r, const struct jargs *args, bool *us
     return (struct jval){.type = J_MISSING};
 }
 
-/* Arguments without a parameter: into varargs and kwargs where the macro reads these, else wrong.
- */
+/* Arguments without a parameter go into varargs and kwargs where the macro reads these. */
 static void bind_rest(struct jrun *r, const struct jmacro *m, const struct jargs *args, size_t from,
                       const bool *used)
 {
     struct jstr name = jmacro_name(m);
+    size_t n = args->n > from ? args->n - from : 0;
     if (m->def->uses_varargs)
         bind(r, r->scope, JNAME_VARARGS,
-             jval_list(jlist_view(r, args->v + from, args->n - from, JLIST_TUPLE)));
-    else if (args->n > from)
+             jval_list(jlist_view(r, n ? args->v + from : NULL, n, JLIST_TUPLE)));
+    else if (n)
         JFAIL(r, ERR_FORMAT, "macro '%.*s' takes not more than %zu arguments",
               (int)(name.n < 60 ? name.n : 60), name.p, from);
     struct jdict *rest = m->def->uses_kwargs ? jdict_new(r) : NULL;

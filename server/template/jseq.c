@@ -31,8 +31,7 @@ static bool all_digits(struct jstr s, int64_t *n)
     return s.n > 0;
 }
 
-/* item.a.b.0 for the attribute "a.b.0"; `fallback` (unless J_MISSING) stands for undefined parts.
- */
+/* item.a.b.0 for the attribute "a.b.0"; `fallback`, if given, stands for undefined parts. */
 static struct jval follow(struct jrun *r, struct jval item, struct jstr path, struct jval fallback)
 {
     struct jstr dot = jstr_text(".");

@@ -1,5 +1,4 @@
-/* Owns: a merge sort, bottom up, so that neither hostile keys nor failing comparisons can upset it.
- */
+/* Owns: a merge sort, bottom up: neither hostile keys nor failing comparisons can upset it. */
 #include <config.h>
 
 #include "template/jsort.h"
