@@ -16,10 +16,8 @@ trap 'rm -rf "$tmp"' EXIT
 git -C "$root" -c core.quotePath=off -c safe.directory="$root" ls-files |
     grep -vE '^(\.gitignore|\.gitattributes|\.ci/)' | LC_ALL=C sort > "$tmp/tracked"
 
-# $(DISTFILES): sources by their path from the root, a few with the source folder in front; some are
-# folders, which stand for all files in them.
-make -s -C "$build" print-distfiles | sed -e "s|^$root/||" -e 's|^\./||' -e 's|^\.\./||' |
-    LC_ALL=C sort -u > "$tmp/named"
+# Some of the names are folders, which stand for all files in them.
+make -s -C "$build" print-distfiles | LC_ALL=C sort -u > "$tmp/named"
 while read -r name; do
     if [ -d "$root/$name" ]; then
         (cd "$root" && find "$name" -type f)
