@@ -77,8 +77,9 @@ static json_t *convert_call(json_t *call, bool as_text)
     if (!arguments)
         return json_incref(call);
     json_t *copy = json_copy(call), *inner = json_copy(function);
-    if (!copy || !inner || json_object_set_new(inner, "arguments", arguments) ||
-        json_object_set(copy, "function", inner)) {
+    /* json_object_set_new() takes the arguments even when it fails, also with inner == NULL */
+    bool failed = json_object_set_new(inner, "arguments", arguments) != 0;
+    if (failed || !copy || json_object_set(copy, "function", inner)) {
         json_decref(copy);
         copy = NULL;
     }

@@ -55,7 +55,7 @@ static bool render(const struct jinja_template *t, json_t *vars, const struct ji
         require(at <= out->len + 1, "a data span ends behind the text");
         jinja_spans_release(&spans);
     } else {
-        require(e.code != ERR_NONE && e.msg[0] | (e.code == ERR_ARG), "an error says nothing");
+        require(e.code != ERR_NONE && (e.msg[0] || e.code == ERR_ARG), "an error says nothing");
         require(out->len == 0 && spans.n == 0, "a failed render leaves something behind");
     }
     return ok;
