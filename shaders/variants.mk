@@ -3,7 +3,7 @@ SHADER_INCS =
 
 SHADER_INCS += shaders/spv/matmul_c1_shuffle.inc
 shaders/spv/matmul_c1_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=2 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=4 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/matmul_c1_split.inc
 shaders/spv/matmul_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -99,7 +99,7 @@ shaders/spv/matmul_c4_bf16.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shade
 
 SHADER_INCS += shaders/spv/gated_c1_shuffle.inc
 shaders/spv/gated_c1_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=1 -DGATED=1 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=2 -DGATED=1 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/gated_c1_split.inc
 shaders/spv/gated_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -203,7 +203,7 @@ shaders/spv/gated_c4_bf16.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shader
 
 SHADER_INCS += shaders/spv/moe_gated_c1_shuffle.inc
 shaders/spv/moe_gated_c1_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=1 -DGATED=1 -DMOE=1 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=2 -DGATED=1 -DMOE=1 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/moe_gated_c1_split.inc
 shaders/spv/moe_gated_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
@@ -307,7 +307,7 @@ shaders/spv/moe_gated_c4_bf16.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/sh
 
 SHADER_INCS += shaders/spv/moe_down_c1_shuffle.inc
 shaders/spv/moe_down_c1_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=2 -DMOE=2 -DSHUFFLE=1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=4 -DMOE=2 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/moe_down_c1_split.inc
 shaders/spv/moe_down_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh

@@ -1,13 +1,13 @@
 /* Latent attention over the paged cache, absorbed form: the cache entry (latent | rope) is the key
  * and its latent part the value, for all heads.
  *
- * Grid: x = group of HEADS heads, y = row. Positions are taken in blocks of 32 (half a page), so the
- * order of operations of a head depends on its row's position only. Per block: scores (invocation =
- * position), running maximum and sum (online softmax), then the weighted sum of latents (invocation =
- * 4 latent elements), accumulated in dst itself, which only this invocation touches.
- * SHUFFLE: workgroup of 8 = lanes 0..7 of a subgroup; scores and query stay in registers and are
- * handed around; no shared memory. Otherwise shared memory: HEADS * 32 * 4 bytes.
- * Spec: A latent, B rope, C 1 when the cache holds halves.
+ * Grid: x = group of HEADS heads, y = row. Positions are taken in blocks of 32 (half a page), so
+ * the order of operations of a head depends on its row's position only. Per block: scores
+ * (invocation = position), running maximum and sum (online softmax), then the weighted sum of
+ * latents (invocation = 4 latent elements), accumulated in dst itself, which only this invocation
+ * touches. SHUFFLE: workgroup of 8 = lanes 0..7 of a subgroup; scores and query stay in registers
+ * and are handed around; no shared memory. Otherwise shared memory: HEADS * 32 * 4 bytes. Spec: A
+ * latent, B rope, C 1 when the cache holds halves.
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require

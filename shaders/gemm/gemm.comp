@@ -1,18 +1,22 @@
 /* Matrix products of activation rows with repacked weights (README.md, "gemm").
  *
  * Built in four forms: y = W x (batched over matrices), the gated pair silu(G x) * (U x), and both
- * again over a mixture-of-experts work list (MOE).
- * Grid: x = TILES tiles of 8 output rows, y = COLS activation rows or one work item, z = matrix.
- * Invocation x = row in the tile; every invocation keeps TILES x COLS sums. With SPLIT, local y and
- * z share out the columns and shared memory (local y * local z * 8 * COLS * operands * 4 bytes) joins
- * the partial sums in a fixed order.
- * Defines: COLS, TILES, GATED, MOE (1 gated: rows gathered; 2 down: weighted), SPLIT, and
- * SHUFFLE: the 8 invocations are lanes 0..7 of one subgroup; each loads a quarter of 32 columns of
- * x and lanes hand them around. llvmpipe executes loads lane by lane but constant shuffles as one
- * instruction: 4 to 6 times faster there than 8 uniform loads.
- * TYPE_A, TYPE_B: weight types, else specialization constants. Drivers that do not fold branches on
- * those (SwiftShader) run all nine decoders; for them the plain variants are built per type.
- * A row's sums run over the columns in the same order whatever COLS and TILES are.
+ * again over a mixture-of-experts work list.
+ * Grid: x = TILES tiles of 8 output rows, y = COLS rows of x or one work item, z = matrix.
+ * Invocation x = row in the tile; every invocation keeps TILES x COLS sums per operand. A row's sum
+ * runs over the columns in the same order whatever COLS and TILES are.
+ *
+ * Defines
+ *   COLS, TILES     see above
+ *   GATED           two operands
+ *   MOE             1: gated, rows of x gathered; 2: down, results weighted
+ *   TYPE_A, TYPE_B  weight types, else specialization constants. Drivers that do not fold branches
+ *                   on those (SwiftShader) run all nine decoders: plain variants are built per type
+ *   SPLIT           local y (8) and z share out the columns, shared memory (y * z * 8 * COLS * TILES
+ *                   * operands * 4 bytes) joins the partial sums in a fixed order
+ *   SHUFFLE         the 8 invocations are lanes 0..7 of one subgroup: each loads 4 of the 32 columns
+ *                   of a step and constant shuffles hand them around. llvmpipe runs loads lane by
+ *                   lane but such a shuffle as one instruction: 2 to 5 times faster there
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -64,8 +68,8 @@ BUFFER(5, readonly, slot_buf, float, slot_weight);
 shared float partial[N_SPLIT * ABI_TILE * SUMS * COLS];
 #endif
 
-/* 4 columns: a quarter of a step times the same 4 columns of every tile. dot() rather than four fma():
- * the modules are a third of the size, which is what drivers take their time for. */
+/* Columns 4i..4i+3 of the step, for every tile. dot() rather than four fma(): modules are a third of
+ * the size, and drivers take their time by size. */
 #define MAC4(i, xi)                                                                                \
     {                                                                                              \
         vec4 v = xi;                                                                               \

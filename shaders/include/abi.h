@@ -15,7 +15,7 @@
 #define ABI_F32 float
 #endif
 
-/* ---- specialization constants ----------------------------------------------------------------- */
+/* ---- specialization constants ---------------------------------------------------------------- */
 
 /* 0..2 are the workgroup size of every shader. */
 #define SPEC_LOCAL_X 0
@@ -27,7 +27,7 @@
 #define SPEC_D 6
 #define SPEC_E 7
 
-/* ---- weight types: the ids of GGUF files (enum tensor_type) ----------------------------------- */
+/* ---- weight types: the ids of GGUF files (enum tensor_type) ---------------------------------- */
 
 #define ABI_T_F32 0
 #define ABI_T_F16 1
@@ -39,8 +39,8 @@
 #define ABI_T_Q6_K 14
 #define ABI_T_BF16 30
 
-/* Weight layout: README.md. A tile is ABI_TILE rows; columns are walked in groups of 256, a group in
- * 2 halves of 4 steps of 32 elements. */
+/* Weight layout: README.md. A tile is ABI_TILE rows; columns are walked in groups of 256, a
+ * group in 2 halves of 4 steps of 32 elements. */
 #define ABI_TILE 8
 #define ABI_STEP 32
 #define ABI_GROUP 256
@@ -52,7 +52,7 @@
 #define ABI_UNITS_Q5 11 /* Q5_0, Q5_K */
 #define ABI_UNITS_Q6_K 13
 
-/* ---- step buffers: fields of device.h in 32-bit words ------------------------------------------ */
+/* ---- step buffers: fields of device.h in 32-bit words ---------------------------------------- */
 
 #define ABI_HEAD_N_ROWS 0
 #define ABI_HEAD_N_OUT 1
@@ -67,7 +67,8 @@
 
 /* ---- push constants ----------------------------------------------------------------------------
  * *_base, *_stride, *_step: where a view starts, distance of rows, distance of batches; the unit is
- * that of the array the shader sees (float, vec4 or uvec4). rows_from: ABI_HEAD_N_ROWS or _N_OUT. */
+ * that of the array the shader sees (float, vec4 or uvec4). rows_from: ABI_HEAD_N_ROWS or
+ * _N_OUT. */
 
 /* gemm/gemm.comp. x in vec4, y in floats, a and b (weights) in uvec4. */
 struct gemm_push {
@@ -150,7 +151,7 @@ struct logits_push {
 };
 
 #ifndef VULKAN
-#define ABI_CHECK(name) static_assert(sizeof(struct name) <= 128, "push constants of 128 bytes at most")
+#define ABI_CHECK(name) static_assert(sizeof(struct name) <= 128, "too many push constants")
 ABI_CHECK(gemm_push);
 ABI_CHECK(embed_push);
 ABI_CHECK(rmsnorm_push);

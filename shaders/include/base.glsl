@@ -11,7 +11,8 @@ layout(local_size_x_id = SPEC_LOCAL_X, local_size_y_id = SPEC_LOCAL_Y,
     layout(std430, set = 0, binding = n) access buffer name { type array[]; }
 
 /* e^x within 2 units in the last place on every driver (the built-in may be off by hundreds):
- * x = n ln 2 + r, |r| <= ln 2 / 2, Taylor polynomial of degree 7 in r. Below -87: 0; above 88: 2^127. */
+ * x = n ln 2 + r, |r| <= ln 2 / 2, Taylor polynomial of degree 7 in r. Below -87: 0; above 88:
+ * 2^127. */
 float exp_f32(float x)
 {
     float clamped = clamp(x, -87.0, 88.0);

@@ -1,6 +1,7 @@
 /* RMS norm: one workgroup per row, invocations stride over groups of 4 columns.
- * dst may be src: a row is read completely (first pass) before it is written, and each group of 4 is
- * read and written by the same invocation. Shared memory: reduce.glsl. Source: Zhang & Sennrich 2019.
+ * dst may be src: a row is read completely (first pass) before it is written, and each group of 4
+ * is read and written by the same invocation. Shared memory: reduce.glsl. Source: Zhang & Sennrich
+ * 2019.
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require

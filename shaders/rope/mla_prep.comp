@@ -1,7 +1,8 @@
-/* Prepares rows for latent attention: normalises the latent part of kv, rotates its rope part, stores
- * both in the cache page of the row's position, and rotates the rope part of every query head.
- * Grid: x = row. Shared memory: reduce.glsl. Pairs (2i, 2i+1) are rotated (MODELS: interleaved).
- * The cache is an array of floats, or of pairs of halves when CACHE_F16 (SPEC_A) is 1.
+/* Prepares rows for latent attention: normalises the latent part of kv, rotates its rope part,
+ * stores both in the cache page of the row's position, and rotates the rope part of every query
+ * head. Grid: x = row. Shared memory: reduce.glsl. Pairs (2i, 2i+1) are rotated (MODELS:
+ * interleaved). The cache is an array of floats, or of pairs of halves when CACHE_F16 (SPEC_A) is
+ * 1.
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require

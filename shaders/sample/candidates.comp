@@ -1,11 +1,11 @@
-/* The 128 best logits of an output row, best first (ties: lowest id), with the maximum and the sums of
- * exponentials over the whole vocabulary. One workgroup per output.
+/* The 128 best logits of an output row, best first (ties: lowest id), with the maximum and the sums
+ * of exponentials over the whole vocabulary. One workgroup per output.
  *
  * Exact radix selection: the key of a token is its logit as an ordered integer followed by its
  * inverted id, so keys are distinct and "the 128 largest" is unambiguous. Passes of 8 bits narrow
- * down the prefix of the 128th largest key; the last three (the id) run only when the logit is tied.
- * The chosen are collected in any order and ranked by counting, so the result does not depend on the
- * order of the atomics. Shared memory: reduce.glsl (1 KiB), 256 and 3 * 128 words.
+ * down the prefix of the 128th largest key; the last three (the id) run only when the logit is
+ * tied. The chosen are collected in any order and ranked by counting, so the result does not depend
+ * on the order of the atomics. Shared memory: reduce.glsl (1 KiB), 256 and 3 * 128 words.
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -131,7 +131,8 @@ void main()
             prefix_id |= digit << (16u - 8u * (pass - 4u));
     }
 
-    /* Keys >= (prefix_key, prefix_id), with zeros in the digits not looked at, are the wanted ones. */
+    /* Keys >= (prefix_key, prefix_id), with zeros in the digits not looked at, are the wanted
+     * ones. */
     barrier();
     if (lid == 0u)
         n_best = 0u;

@@ -1,7 +1,7 @@
-/* Times of the kernels in a whole step of the "mini" model: 8 layers (1 dense), hidden 512, 8 heads,
- * q_lora 256, kv_lora 256, nope 64, rope 32, v 64, 16 experts of 256 (top 4) and one shared, dense
- * ffn 2048, vocabulary 8192; Q4_K with Q6_K for the output and every second down projection, k_b and
- * v_b F16. Random weights: only time counts.
+/* Times of the kernels in a whole step of the "mini" model: 8 layers (1 dense), hidden 512, 8
+ * heads, q_lora 256, kv_lora 256, nope 64, rope 32, v 64, 16 experts of 256 (top 4) and one shared,
+ * dense ffn 2048, vocabulary 8192; Q4_K with Q6_K for the output and every second down projection,
+ * k_b and v_b F16. Random weights: only time counts.
  *
  *   bench_ops [CONTEXT]       rows 1, 16 and 128 at CONTEXT (default 64) positions before them
  *
@@ -21,9 +21,23 @@
 #include "format/quant.h"
 
 enum {
-    LAYERS = 8, HIDDEN = 512, HEADS = 8, Q_LORA = 256, KV_LORA = 256, NOPE = 64, ROPE = 32, V = 64,
-    EXPERTS = 16, USED = 4, FFN = 256, DENSE = 2048, VOCAB = 8192, ROWS = 128, SEQS = 16,
-    PAGES_PER_SEQ = 64, MAX_OPS = 256
+    LAYERS = 8,
+    HIDDEN = 512,
+    HEADS = 8,
+    Q_LORA = 256,
+    KV_LORA = 256,
+    NOPE = 64,
+    ROPE = 32,
+    V = 64,
+    EXPERTS = 16,
+    USED = 4,
+    FFN = 256,
+    DENSE = 2048,
+    VOCAB = 8192,
+    ROWS = 128,
+    SEQS = 16,
+    PAGES_PER_SEQ = 64,
+    MAX_OPS = 256
 };
 
 struct layer {
@@ -124,15 +138,15 @@ static struct op *add(struct mini *m, enum op_kind kind, const char *label)
 static void matmul(struct mini *m, const char *label, struct dev_weight *w, struct dev_view x,
                    struct dev_view y, uint32_t x_step, uint32_t y_step, bool accumulate)
 {
-    add(m, OP_MATMUL, label)->u.matmul = (struct op_matmul){.w = w, .x = x, .y = y,
-        .x_step = x_step, .y_step = y_step, .accumulate = accumulate};
+    add(m, OP_MATMUL, label)->u.matmul = (struct op_matmul){
+        .w = w, .x = x, .y = y, .x_step = x_step, .y_step = y_step, .accumulate = accumulate};
 }
 
 static void norm(struct mini *m, const char *label, struct dev_view src, struct dev_view dst,
                  uint32_t n, enum dev_rows rows)
 {
-    add(m, OP_RMSNORM, label)->u.rmsnorm = (struct op_rmsnorm){.src = src, .dst = dst,
-        .weight = m->norm, .n = n, .eps = 1e-6f, .rows = rows};
+    add(m, OP_RMSNORM, label)->u.rmsnorm = (struct op_rmsnorm){
+        .src = src, .dst = dst, .weight = m->norm, .n = n, .eps = 1e-6f, .rows = rows};
 }
 
 static void attention(struct mini *m, const struct layer *l)
@@ -143,12 +157,25 @@ static void attention(struct mini *m, const struct layer *l)
     norm(m, "q_norm", m->qa, m->qa, Q_LORA, DEV_ROWS_STEP);
     matmul(m, "q_b", l->q_b, m->qa, m->q, 0, 0, false);
     matmul(m, "k_b", l->k_b, m->q, m->qabs, NOPE + ROPE, KV_LORA + ROPE, false);
-    add(m, OP_MLA_PREP, "mla_prep")->u.mla_prep = (struct op_mla_prep){.q = m->q, .dst = m->qabs,
-        .kv = m->kv, .norm = m->norm, .eps = 1e-6f, .rope = {m->rope, ROPE}, .cache = l->cache,
-        .cache_f16 = true, .n_head = HEADS, .nope = NOPE, .latent = KV_LORA};
-    add(m, OP_MLA_ATTN, "mla_attn")->u.mla_attn = (struct op_mla_attn){.q = m->qabs, .dst = m->z,
-        .cache = l->cache, .cache_f16 = true, .n_head = HEADS, .latent = KV_LORA, .n_rope = ROPE,
-        .scale = 0.1f};
+    add(m, OP_MLA_PREP, "mla_prep")->u.mla_prep = (struct op_mla_prep){.q = m->q,
+                                                                       .dst = m->qabs,
+                                                                       .kv = m->kv,
+                                                                       .norm = m->norm,
+                                                                       .eps = 1e-6f,
+                                                                       .rope = {m->rope, ROPE},
+                                                                       .cache = l->cache,
+                                                                       .cache_f16 = true,
+                                                                       .n_head = HEADS,
+                                                                       .nope = NOPE,
+                                                                       .latent = KV_LORA};
+    add(m, OP_MLA_ATTN, "mla_attn")->u.mla_attn = (struct op_mla_attn){.q = m->qabs,
+                                                                       .dst = m->z,
+                                                                       .cache = l->cache,
+                                                                       .cache_f16 = true,
+                                                                       .n_head = HEADS,
+                                                                       .latent = KV_LORA,
+                                                                       .n_rope = ROPE,
+                                                                       .scale = 0.1f};
     matmul(m, "v_b", l->v_b, m->z, m->attn, KV_LORA, V, false);
     matmul(m, "o", l->o, m->attn, m->h, 0, 0, true);
 }
@@ -156,11 +183,16 @@ static void attention(struct mini *m, const struct layer *l)
 static void experts(struct mini *m, const struct layer *l)
 {
     matmul(m, "router", l->router, m->n, m->route, 0, 0, false);
-    add(m, OP_ROUTE, "route")->u.route = (struct op_route){.logits = m->route, .choice = m->choice,
-        .weight = m->weight, .n_expert = EXPERTS, .n_used = USED, .n_group = 1, .groups_used = 1,
-        .scale = 1};
-    add(m, OP_MOE_PLAN, "moe_plan")->u.moe_plan =
-        (struct op_moe_plan){m->choice, m->lists, EXPERTS, USED, 0};
+    add(m, OP_ROUTE, "route")->u.route = (struct op_route){.logits = m->route,
+                                                           .choice = m->choice,
+                                                           .weight = m->weight,
+                                                           .n_expert = EXPERTS,
+                                                           .n_used = USED,
+                                                           .n_group = 1,
+                                                           .groups_used = 1,
+                                                           .scale = 1};
+    add(m, OP_MOE_PLAN, "moe_plan")->u.moe_plan = (struct op_moe_plan){m->choice, m->lists, EXPERTS,
+                                                                       USED, 0};
     add(m, OP_MOE_GATED, "moe_gated")->u.moe_gated =
         (struct op_moe_gated){l->gate_exps, l->up_exps, m->n, m->eh, m->lists, USED};
     add(m, OP_MOE_DOWN, "moe_down")->u.moe_down =
@@ -278,8 +310,9 @@ static void run(struct mini *m, uint32_t rows, uint32_t context, int n_runs)
     cpu = (cpu_seconds() - cpu) * 1e3 / n_runs;
     qsort(ms, (size_t)n_runs, sizeof *ms, by_value);
     printf("rows %3u context %4u: median %8.2f ms, best %8.2f ms, cpu %8.2f ms; %.1f tokens/s "
-           "(best %.1f); first step %.1f s\n", rows, context, ms[n_runs / 2], ms[0], cpu,
-           rows / ms[n_runs / 2] * 1e3, rows / ms[0] * 1e3, first);
+           "(best %.1f); first step %.1f s\n",
+           rows, context, ms[n_runs / 2], ms[0], cpu, rows / ms[n_runs / 2] * 1e3,
+           rows / ms[0] * 1e3, first);
     print_ops(p, m);
     fflush(stdout);
     plan_destroy(&p);

@@ -63,7 +63,8 @@ void rig_head(struct rig *r, uint32_t n_rows, uint32_t n_out, uint32_t n_edits)
         (struct dev_step_head){.n_rows = n_rows, .n_out = n_out, .n_edits = n_edits};
 }
 
-/* ---- random data -------------------------------------------------------------------------------- */
+/* ---- random data --------------------------------------------------------------------------------
+ */
 
 static uint64_t state = 1;
 
@@ -155,7 +156,8 @@ void *rig_blocks(uint32_t type, uint32_t n_mat, uint32_t rows, uint32_t cols)
     return data;
 }
 
-/* ---- buffers and runs --------------------------------------------------------------------------- */
+/* ---- buffers and runs ---------------------------------------------------------------------------
+ */
 
 struct dev_buf *rig_buf(struct rig *r, const void *data, size_t bytes)
 {

@@ -1,5 +1,6 @@
-/* What op tests and op benchmarks share: a device with step buffers, random tensors, and running one
- * op as a plan. Everything fails hard (message and exit) because a test cannot go on without it.
+/* What op tests and op benchmarks share: a device with step buffers, random tensors, and running
+ * one op as a plan. Everything fails hard (message and exit) because a test cannot go on without
+ * it.
  */
 #ifndef SEEKD_TESTS_DEVICE_RIG_H
 #define SEEKD_TESTS_DEVICE_RIG_H

@@ -1,9 +1,9 @@
-/* Turns ops into dispatches: picks a shader variant by the selection tables below, binds buffers and
- * fills push constants.
+/* Turns ops into dispatches: picks a shader variant by the selection tables below, binds buffers
+ * and fills push constants.
  *
  * Owns the choice of variants, workgroup shapes and grids. Knows shaders, abi.h and the device's
- * limits; calls no Vulkan. Nothing here depends on what a step contains: row counts and positions are
- * read by the shaders, which skip what lies beyond.
+ * limits; calls no Vulkan. Nothing here depends on what a step contains: row counts and positions
+ * are read by the shaders, which skip what lies beyond.
  */
 #include <config.h>
 
@@ -18,11 +18,13 @@
 _Static_assert(ABI_PAGE_TOKENS == DEV_PAGE_TOKENS && ABI_MAX_TOPK == DEV_MAX_TOPK &&
                    ABI_MAX_EXPERTS == DEV_MAX_EXPERTS && ABI_CANDIDATES == DEV_CANDIDATES,
                "abi.h and device.h agree");
-_Static_assert(sizeof(struct dev_candidates) == 4 * ABI_CANDIDATE_WORDS, "abi.h and device.h agree");
+_Static_assert(sizeof(struct dev_candidates) == 4 * ABI_CANDIDATE_WORDS,
+               "abi.h and device.h agree");
 _Static_assert(ABI_T_Q6_K == TENSOR_Q6_K && ABI_T_Q5_0 == TENSOR_Q5_0 && ABI_T_BF16 == TENSOR_BF16,
                "abi.h and quant.h agree");
 
-/* ---- selection ---------------------------------------------------------------------------------- */
+/* ---- selection ----------------------------------------------------------------------------------
+ */
 
 /* A shader that can do an op. Tables list the preferred one first; the last row needs nothing. */
 struct variant {
@@ -39,36 +41,65 @@ enum width { WIDTH_1, WIDTH_4, WIDTH_8, WIDTH_COUNT };
 enum form { FORM_MATMUL, FORM_GATED, FORM_MOE_GATED, FORM_MOE_DOWN, FORM_COUNT };
 
 /* Fast variants of matrix products: weight types are specialization constants. */
-#define SPLIT(form, cols_) {SHADER_##form##_C##cols_##_SPLIT, 0, cols_, 1, {8, 8, 2}}
+#define SPLIT(form, cols_)                                                                         \
+    {                                                                                              \
+        SHADER_##form##_C##cols_##_SPLIT, 0, cols_, 1,                                             \
+        {                                                                                          \
+            8, 8, 2                                                                                \
+        }                                                                                          \
+    }
 #define SHUFFLED(form, cols_, tiles_)                                                              \
-    {SHADER_##form##_C##cols_##_SHUFFLE, 8, cols_, tiles_, {8, 1, 1}}
+    {                                                                                              \
+        SHADER_##form##_C##cols_##_SHUFFLE, 8, cols_, tiles_,                                      \
+        {                                                                                          \
+            8, 1, 1                                                                                \
+        }                                                                                          \
+    }
 #define FAST_FORM(form, t1, t4, t8)                                                                \
     {                                                                                              \
         {SPLIT(form, 1), SHUFFLED(form, 1, t1)}, {SPLIT(form, 4), SHUFFLED(form, 4, t4)},          \
-        {SPLIT(form, 8), SHUFFLED(form, 8, t8)},                                                   \
+            {SPLIT(form, 8), SHUFFLED(form, 8, t8)},                                               \
     }
 enum { N_FAST = 2 };
 static const struct variant fast_gemm[FORM_COUNT][WIDTH_COUNT][N_FAST] = {
-    [FORM_MATMUL] = FAST_FORM(MATMUL, 2, 4, 4),
-    [FORM_GATED] = FAST_FORM(GATED, 1, 2, 2),
-    [FORM_MOE_GATED] = FAST_FORM(MOE_GATED, 1, 2, 2),
-    [FORM_MOE_DOWN] = FAST_FORM(MOE_DOWN, 2, 4, 4),
+    [FORM_MATMUL] = FAST_FORM(MATMUL, 4, 4, 4),
+    [FORM_GATED] = FAST_FORM(GATED, 2, 2, 2),
+    [FORM_MOE_GATED] = FAST_FORM(MOE_GATED, 2, 2, 2),
+    [FORM_MOE_DOWN] = FAST_FORM(MOE_DOWN, 4, 4, 4),
 };
 
 /* Portable variants: one module per type, because drivers that do not fold specialization constants
- * would run the decoders of all types. At most 4 rows of x: they also take long to compile there. */
+ * would run the decoders of all types. At most 4 rows of x: they also take long to compile there.
+ */
 enum { N_TYPES = 9, MIXED = N_TYPES };
 static const uint32_t type_ids[N_TYPES] = {TENSOR_F32,  TENSOR_F16,  TENSOR_Q4_0,
                                            TENSOR_Q5_0, TENSOR_Q8_0, TENSOR_Q4_K,
                                            TENSOR_Q5_K, TENSOR_Q6_K, TENSOR_BF16};
-#define PLAIN(form, cols_, type) {SHADER_##form##_C##cols_##_##type, 0, cols_, 1, {8, 1, 1}}
+#define PLAIN(form, cols_, type)                                                                   \
+    {                                                                                              \
+        SHADER_##form##_C##cols_##_##type, 0, cols_, 1,                                            \
+        {                                                                                          \
+            8, 1, 1                                                                                \
+        }                                                                                          \
+    }
 #define PLAIN_TYPES(form, cols_)                                                                   \
     PLAIN(form, cols_, F32), PLAIN(form, cols_, F16), PLAIN(form, cols_, Q4_0),                    \
         PLAIN(form, cols_, Q5_0), PLAIN(form, cols_, Q8_0), PLAIN(form, cols_, Q4_K),              \
         PLAIN(form, cols_, Q5_K), PLAIN(form, cols_, Q6_K), PLAIN(form, cols_, BF16)
-#define PLAIN_FORM(form) {{PLAIN_TYPES(form, 1)}, {PLAIN_TYPES(form, 4)}}
+#define PLAIN_FORM(form)                                                                           \
+    {                                                                                              \
+        {PLAIN_TYPES(form, 1)},                                                                    \
+        {                                                                                          \
+            PLAIN_TYPES(form, 4)                                                                   \
+        }                                                                                          \
+    }
 #define PLAIN_PAIRS(form)                                                                          \
-    {{PLAIN_TYPES(form, 1), PLAIN(form, 1, MIXED)}, {PLAIN_TYPES(form, 4), PLAIN(form, 4, MIXED)}}
+    {                                                                                              \
+        {PLAIN_TYPES(form, 1), PLAIN(form, 1, MIXED)},                                             \
+        {                                                                                          \
+            PLAIN_TYPES(form, 4), PLAIN(form, 4, MIXED)                                            \
+        }                                                                                          \
+    }
 static const struct variant plain_gemm[FORM_COUNT][2][N_TYPES + 1] = {
     [FORM_MATMUL] = PLAIN_FORM(MATMUL),
     [FORM_GATED] = PLAIN_PAIRS(GATED),
@@ -160,7 +191,8 @@ static const struct variant *pick_gemm(enum form form, enum width w, uint32_t a,
     return fast ? fast : &plain_gemm[form][w == WIDTH_1 ? 0 : 1][type];
 }
 
-/* ---- building dispatches ------------------------------------------------------------------------ */
+/* ---- building dispatches ------------------------------------------------------------------------
+ */
 
 struct lowering {
     const struct vk_caps *caps;
@@ -178,7 +210,8 @@ static const char *label_of(const struct lowering *l)
     return l->op->label ? l->op->label : op_kind_name(l->op->kind);
 }
 
-static struct vk_dispatch *add(struct lowering *l, enum vk_shader_id shader, const uint16_t local[3])
+static struct vk_dispatch *add(struct lowering *l, enum vk_shader_id shader,
+                               const uint16_t local[3])
 {
     if (l->n == VK_MAX_DISPATCH_PER_OP) {
         err_set(l->e, ERR_LIMIT, 0, __FILE__, __LINE__, "%s: more than %d pieces", label_of(l),
@@ -283,7 +316,8 @@ static uint32_t rows_word(enum dev_rows rows)
     return rows == DEV_ROWS_OUT ? ABI_HEAD_N_OUT : ABI_HEAD_N_ROWS;
 }
 
-/* ---- matrix products ---------------------------------------------------------------------------- */
+/* ---- matrix products ----------------------------------------------------------------------------
+ */
 
 /* Where tile 0 of matrix `mat`, row `row` lies in a segment, in uvec4. */
 static void operand(const struct vk_segment *g, uint32_t mat, uint32_t row, uint32_t base_bytes,
@@ -426,7 +460,8 @@ static bool lower_gated(struct lowering *l, const struct op_gated *o)
     return product(l, &p);
 }
 
-/* ---- mixture of experts ------------------------------------------------------------------------- */
+/* ---- mixture of experts -------------------------------------------------------------------------
+ */
 
 /* Rows per work item: about what one expert gets when rows spread evenly. */
 static enum width moe_width(uint32_t max_rows, uint32_t n_used, uint32_t n_expert)
@@ -436,14 +471,16 @@ static enum width moe_width(uint32_t max_rows, uint32_t n_used, uint32_t n_exper
     return (uint64_t)max_rows * n_used > 4ull * n_expert ? WIDTH_8 : WIDTH_4;
 }
 
-/* Most work items that `slots` slots can make: every touched expert may have one that is not full. */
+/* Most work items that `slots` slots can make: every touched expert may have one that is not full.
+ */
 static uint64_t moe_items(uint64_t slots, uint32_t n_expert, uint32_t tile)
 {
     uint64_t touched = slots < n_expert ? slots : n_expert;
     return (slots + touched * (tile - 1)) / tile;
 }
 
-/* With tiles of 4 for every step: those need the most items, so lists made for many rows do for few. */
+/* With tiles of 4 for every step: those need the most items, so lists made for many rows do for
+ * few. */
 uint64_t dev_moe_lists_bytes(const struct dev *d, uint32_t max_rows, uint32_t n_used,
                              uint32_t n_expert)
 {
@@ -552,7 +589,8 @@ static bool lower_combine(struct lowering *l, const struct op_moe_combine *o)
     return true;
 }
 
-/* ---- rows: embedding, norm, gather -------------------------------------------------------------- */
+/* ---- rows: embedding, norm, gather --------------------------------------------------------------
+ */
 
 static bool lower_embed(struct lowering *l, const struct op_embed *o)
 {
@@ -614,9 +652,8 @@ static bool lower_gather(struct lowering *l, const struct op_gather *o)
     if (l->max_out == 0)
         return true;
     struct vk_dispatch *x = add_single(l, &single_gather);
-    struct gather_push p = {.quads = o->n / 4,
-                            .src_stride = o->src.stride / 4,
-                            .dst_stride = o->dst.stride / 4};
+    struct gather_push p = {
+        .quads = o->n / 4, .src_stride = o->src.stride / 4, .dst_stride = o->dst.stride / 4};
     if (!bind_all(l, x, l->step->head) || !bind_all(l, x, l->step->out) ||
         !bind_view(l, x, &o->src, l->max_rows, o->n, &p.src_base) ||
         !bind_view(l, x, &o->dst, l->max_out, o->n, &p.dst_base))
@@ -628,7 +665,8 @@ static bool lower_gather(struct lowering *l, const struct op_gather *o)
     return true;
 }
 
-/* ---- attention ---------------------------------------------------------------------------------- */
+/* ---- attention ----------------------------------------------------------------------------------
+ */
 
 static bool lower_mla_prep(struct lowering *l, const struct op_mla_prep *o)
 {
@@ -686,7 +724,8 @@ static bool lower_mla_attn(struct lowering *l, const struct op_mla_attn *o)
     return true;
 }
 
-/* ---- output ------------------------------------------------------------------------------------- */
+/* ---- output -------------------------------------------------------------------------------------
+ */
 
 static bool lower_edit(struct lowering *l, const struct op_edit *o)
 {
@@ -719,7 +758,8 @@ static bool lower_candidates(struct lowering *l, const struct op_candidates *o)
     return true;
 }
 
-/* ---- entry -------------------------------------------------------------------------------------- */
+/* ---- entry --------------------------------------------------------------------------------------
+ */
 
 static bool lower_one(struct lowering *l)
 {
@@ -761,8 +801,8 @@ static bool lower_one(struct lowering *l)
 }
 
 bool vk_lower(const struct vk_caps *caps, enum dev_tier tier, const struct op *op,
-              const struct dev_step *s, uint32_t max_rows, uint32_t max_out, struct vk_dispatch *out,
-              uint32_t *n, struct err *e)
+              const struct dev_step *s, uint32_t max_rows, uint32_t max_out,
+              struct vk_dispatch *out, uint32_t *n, struct err *e)
 {
     struct lowering l = {.caps = caps,
                          .tier = tier,
@@ -777,7 +817,8 @@ bool vk_lower(const struct vk_caps *caps, enum dev_tier tier, const struct op *o
     return ok;
 }
 
-/* ---- printing ----------------------------------------------------------------------------------- */
+/* ---- printing -----------------------------------------------------------------------------------
+ */
 
 static void print_one(const struct vk_caps *caps, FILE *out, const struct variant *v,
                       const struct variant *picked)
@@ -794,7 +835,8 @@ static void print_gemm(const struct vk_caps *caps, FILE *out, enum form form, ui
     static const char *const names[FORM_COUNT] = {"matmul", "gated", "moe_gated", "moe_down"};
     for (int w = 0; w < WIDTH_COUNT; w++) {
         const struct variant *picked = pick_gemm(form, w, type, type, caps, DEV_TIER_AUTO);
-        fprintf(out, "  %-12s %-6s %d rows", names[form], quant_type_get(type)->name, 1 << (w ? w + 1 : 0));
+        fprintf(out, "  %-12s %-6s %d rows", names[form], quant_type_get(type)->name,
+                1 << (w ? w + 1 : 0));
         for (int i = 0; i < N_FAST; i++)
             print_one(caps, out, &fast_gemm[form][w][i], picked);
         print_one(caps, out, &plain_gemm[form][w ? 1 : 0][type_index(type)], picked);
@@ -818,9 +860,8 @@ void vk_print_variants(const struct vk_caps *caps, FILE *out)
         const char *op;
         const struct single *s;
     } singles[] = {
-        {"mla_prep", &single_prep},       {"route", &single_route},
-        {"moe_plan", &single_plan},       {"moe_combine", &single_combine},
-        {"gather", &single_gather},       {"edit", &single_edit},
+        {"mla_prep", &single_prep},         {"route", &single_route},   {"moe_plan", &single_plan},
+        {"moe_combine", &single_combine},   {"gather", &single_gather}, {"edit", &single_edit},
         {"candidates", &single_candidates},
     };
 

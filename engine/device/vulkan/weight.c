@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../shaders/include/abi.h"
 #include "base/checked.h"
 #include "base/mem.h"
 #include "format/quant.h"
-#include "../shaders/include/abi.h"
 
 enum {
     UNIT_BYTES = 16,
@@ -22,7 +22,8 @@ enum {
     STAGE_BYTES = 4 << 20          /* repacked on the host before it is written to the device */
 };
 
-/* ---- units per row ------------------------------------------------------------------------------ */
+/* ---- units per row ------------------------------------------------------------------------------
+ */
 
 static uint32_t units_per_group(uint32_t type)
 {
@@ -77,7 +78,8 @@ static uint32_t row_units(uint32_t type, uint32_t cols)
     return units;
 }
 
-/* ---- repacking one row -------------------------------------------------------------------------- */
+/* ---- repacking one row --------------------------------------------------------------------------
+ */
 
 static uint64_t load64(const uint8_t *p)
 {
@@ -313,7 +315,8 @@ static void repack_row(uint32_t type, const uint8_t *src, uint32_t cols, uint8_t
     }
 }
 
-/* ---- segments ----------------------------------------------------------------------------------- */
+/* ---- segments -----------------------------------------------------------------------------------
+ */
 
 struct shape {
     uint64_t row_bytes;  /* in the file */
@@ -329,8 +332,8 @@ static bool shape_of(const struct dev_weight_desc *desc, struct shape *s, struct
     if (!t || units_per_group(desc->type) == 0)
         FAIL(e, ERR_UNSUPPORTED, "tensor %s: no kernel for element type %s", desc->name,
              t ? t->name : "unknown");
-    if (desc->rows == 0 || desc->cols == 0 || desc->n_mat == 0 || desc->cols % t->block_elems != 0 ||
-        !quant_bytes(desc->type, desc->cols, &s->row_bytes))
+    if (desc->rows == 0 || desc->cols == 0 || desc->n_mat == 0 ||
+        desc->cols % t->block_elems != 0 || !quant_bytes(desc->type, desc->cols, &s->row_bytes))
         FAIL(e, ERR_ARG, "tensor %s: impossible shape %u x %u x %u", desc->name, desc->n_mat,
              desc->rows, desc->cols);
     if (desc->cols % 4 != 0)
@@ -410,7 +413,8 @@ static bool fill(struct dev *d, const struct dev_weight_desc *desc, const struct
         uint64_t count = n - t < chunk ? n - t : chunk;
         memset(stage, 0, count * s->tile_bytes);
         repack_tiles(desc, s, g, t, count, stage);
-        if (!dev_buf_write(d, g->buf, g->offset + t * s->tile_bytes, stage, count * s->tile_bytes, e))
+        if (!dev_buf_write(d, g->buf, g->offset + t * s->tile_bytes, stage, count * s->tile_bytes,
+                           e))
             return false;
     }
     return true;
