@@ -23,4 +23,3 @@ libserver_a_SOURCES += \
 EXTRA_DIST += server/template/README.md
 
 # Character classes and case for upper, title, isalpha, repr and the like.
-SERVER_LIBS += -lutf8proc
