@@ -21,5 +21,3 @@ libserver_a_SOURCES += \
 	server/template/jtext.c server/template/jtext.h \
 	server/template/jval.c server/template/jval.h
 EXTRA_DIST += server/template/README.md
-
-# Character classes and case for upper, title, isalpha, repr and the like.
