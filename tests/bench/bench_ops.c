@@ -3,7 +3,7 @@
  * dense ffn 2048, vocabulary 8192; Q4_K with Q6_K for the output and every second down projection,
  * k_b and v_b F16. Random weights: only time counts.
  *
- *   bench_ops [CONTEXT]       rows 1, 16 and 128 at CONTEXT (default 64) positions before them
+ *   bench_ops [CONTEXT [ROWS]]    rows 1, 16 and 128 (or only ROWS) after CONTEXT (64) positions
  *
  * Prints per case the median time of a step, tokens per second, and device time per kind of op. The
  * driver is the first one the Vulkan loader finds (VK_ICD_FILENAMES chooses).
@@ -328,9 +328,15 @@ int main(int argc, char **argv)
     make(&m);
     printf("%s\n", dev_info(m.rig.dev)->name);
     bool slow = strstr(dev_info(m.rig.dev)->name, "SwiftShader") != NULL;
-    run(&m, 1, context, slow ? 3 : 21);
-    run(&m, 16, context, slow ? 3 : 11);
-    if (!slow)
-        run(&m, 128, context, 7);
+    uint32_t only = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
+    static const struct {
+        uint32_t rows;
+        int runs, slow_runs;
+    } cases[] = {{1, 41, 3}, {16, 11, 3}, {ROWS, 7, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int runs = slow ? cases[i].slow_runs : cases[i].runs;
+        if (runs > 0 && (only == 0 || only == cases[i].rows))
+            run(&m, cases[i].rows, context, runs);
+    }
     return 0; /* the device goes with the process */
 }
