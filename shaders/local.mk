@@ -11,7 +11,9 @@ libshaders_a_SOURCES += shaders/shader_table.c
 libshaders_a_CPPFLAGS = $(AM_CPPFLAGS) -I$(builddir)/shaders
 shaders/libshaders_a-shader_table.$(OBJEXT): $(SHADER_INCS)
 
-EXTRA_DIST += shaders/variants.tsv shaders/variants.sh shaders/embed.sh shaders/build.sh
+EXTRA_DIST += shaders/variants.tsv shaders/variants.sh shaders/embed.sh shaders/build.sh \
+	shaders/README.md shaders/attn shaders/copy shaders/embed shaders/gemm shaders/include \
+	shaders/moe shaders/norm shaders/rope shaders/sample
 CLEANFILES += $(SHADER_INCS) $(SHADER_INCS:.inc=.d)
 
 -include $(SHADER_INCS:.inc=.d)

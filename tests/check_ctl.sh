@@ -10,6 +10,7 @@ expected=$root/tests/golden/models/v3/expected.json
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 export LC_ALL=C
+language=C
 failures=0
 checks=0
 
@@ -24,7 +25,7 @@ run() {
     wanted=$1
     shift
     checks=$((checks + 1))
-    "$ctl" "$@" > "$tmp/out" 2> "$tmp/err"
+    env LC_ALL="$language" "$ctl" "$@" > "$tmp/out" 2> "$tmp/err"
     status=$?
     [ "$status" = "$wanted" ] && return 0
     fail "seekctl $*: status $status, not $wanted"
@@ -62,7 +63,9 @@ run 0 --help && has out 'usage: seekctl COMMAND' && has out 'bench'
 run 0 --version && has out '^seekctl [0-9]'
 for command in generate tokenize inspect device logits bench; do
     run 0 $command --help && has out "usage: seekctl $command"
-    LC_ALL=zh_CN.UTF-8 run 0 $command --help && has out '用法'
+    language=zh_CN.UTF-8
+    run 0 $command --help && has out '用法'
+    language=C
 done
 run 2 && has err 'usage: seekctl COMMAND'
 complains 2 'unknown command "fly"' fly

@@ -27,6 +27,13 @@ EXTRA_DIST += \
 	tests/bench/peer_llama.mjs \
 	tests/bench/run_peer.sh
 
+# Rates of single ops: `make tests/bench/bench_ops`.
+EXTRA_PROGRAMS += tests/bench/bench_ops
+tests_bench_bench_ops_SOURCES = tests/bench/bench_ops.c tests/device/rig.c tests/device/rig.h
+tests_bench_bench_ops_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests -I$(srcdir)/tests/device
+tests_bench_bench_ops_LDADD = $(ENGINE_LIBS)
+CLEANFILES += tests/bench/bench_ops
+
 # Fuzz targets: tests/fuzz/fuzz_<name>.c. With --enable-fuzz each becomes a libFuzzer program; the
 # replay_<name> programs of the fragments above run the same code over its corpus in `make check`.
 if ENABLE_FUZZ
