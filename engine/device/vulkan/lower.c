@@ -698,11 +698,18 @@ static bool lower_mla_prep(struct lowering *l, const struct op_mla_prep *o)
     return true;
 }
 
+/* GPUs need many workgroups when there are few rows; the order within a head is always the same. */
+static const struct variant *attn_table(const struct lowering *l, uint32_t n_head)
+{
+    bool spread = (l->caps->features & VK_FEAT_HARDWARE) && l->max_rows < 8;
+    if (n_head < 3 || spread)
+        return attn_variants_1;
+    return n_head < 8 || l->max_rows < 2 ? attn_variants_4 : attn_variants_8;
+}
+
 static bool lower_mla_attn(struct lowering *l, const struct op_mla_attn *o)
 {
-    const struct variant *table = o->n_head < 3                      ? attn_variants_1
-                                  : o->n_head < 8 || l->max_rows < 2 ? attn_variants_4
-                                                                     : attn_variants_8;
+    const struct variant *table = attn_table(l, o->n_head);
     const struct variant *v = pick(table, 3, l->caps, l->tier);
     struct vk_dispatch *x = add(l, v->shader, v->local);
     struct mla_attn_push p = {.n_head = o->n_head,
