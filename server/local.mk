@@ -8,3 +8,5 @@ libserver_a_SOURCES += \
 bin_PROGRAMS += seekd
 seekd_SOURCES = server/main.c
 seekd_LDADD = $(SERVER_LIBS)
+
+EXTRA_DIST += server/README.md

@@ -34,6 +34,11 @@
 #include "settings.h"
 #include "version.h"
 
+/* Where `make install` puts data; the build says it. */
+#ifndef SEEKD_DATADIR
+#define SEEKD_DATADIR "/usr/local/share/seekd"
+#endif
+
 enum { EXIT_USAGE = 64, EXIT_LOAD = 65, EXIT_OS = 71, KEY_SHOWN = 300 };
 
 struct process {
@@ -53,7 +58,6 @@ struct process {
     struct api_model model;
     char *model_id;
     struct err load_error;
-    bool progress_line; /* a progress line without its end stands on the terminal */
 };
 
 static volatile int hurry; /* a second stop signal came; read by http_drain */
@@ -79,7 +83,15 @@ static void show_progress(void *user, const struct engine_progress *p)
                      "%s加载 %s：%.1f / %.1f MiB，%.1f 秒%s"),
            terminal ? "\r\033[K" : "", p->stage, (double)p->done_bytes / mib,
            (double)p->total_bytes / mib, p->seconds, terminal && !last ? "" : "\n");
-    me->progress_line = terminal && !last;
+    fflush(stdout);
+}
+
+static void show_loading(const struct process *me)
+{
+    char url[LISTEN_TEXT];
+    listen_format(&me->address, url);
+    printf(lang_pick("seekd %s on http://%s, loading %s\n", "seekd %s，地址 http://%s，正在加载 %s\n"),
+           SEEKD_VERSION, url, me->settings.model);
     fflush(stdout);
 }
 
@@ -136,9 +148,7 @@ static bool make_key(struct process *me, struct err *e)
     char key[KEYRING_KEY_TEXT];
     bool ok = keyring_generate(key, e) && keyring_add(me->keys, key, e) &&
               (!*path || keyring_store(path, key, e));
-    if (ok && *path)
-        snprintf(me->key, sizeof me->key, "%s", key);
-    else if (ok)
+    if (ok)
         snprintf(me->key, sizeof me->key, "%s", key);
     explicit_bzero(key, sizeof key);
     return ok;
@@ -165,6 +175,18 @@ static bool open_keys(struct process *me, struct err *e)
 }
 
 /* ---- the model -------------------------------------------------------------------------------- */
+
+/* Without --model the demo model that came with the installation is served, if it is there. */
+static void choose_model(struct settings *s)
+{
+    static const char demo[] = SEEKD_DATADIR "/seekd-demo.gguf";
+    if (*s->model || access(demo, R_OK))
+        return;
+    free(s->model);
+    s->model = mem_strdup(demo);
+    printf(lang_pick("no --model given: serving the demo model %s\n",
+                     "未指定 --model：使用演示模型 %s\n"), demo);
+}
 
 /* Names with odd characters would be hard to type; they become '-'. */
 static char *model_id(const struct settings *s, const struct engine_info *info)
@@ -331,6 +353,7 @@ static int serve(struct process *me)
         fail_message(&e);
         return EXIT_OS;
     }
+    show_loading(me);
     if (pthread_create(&load_thread, NULL, loader, me)) {
         http_close(&me->http);
         return EXIT_OS;
@@ -408,6 +431,7 @@ static int run(struct process *me, enum settings_action action)
     default:
         break;
     }
+    choose_model(&me->settings);
     if (!settings_check(&me->settings, &e)) {
         fail_message(&e);
         return EXIT_USAGE;

@@ -673,6 +673,46 @@ START_TEST(chunked_bodies)
 }
 END_TEST
 
+START_TEST(body_after_100_continue)
+{
+    struct http_client c;
+    struct http_reply r;
+    const char *json = chat("#reply=patient#", "");
+    char head[128];
+    snprintf(head, sizeof head, "Content-Length: %zu\r\nExpect: 100-continue\r\n", strlen(json));
+    send_head(&c, TEST_KEY, head);
+    ck_assert(http_client_wait_for(&c, "HTTP/1.1 100 Continue\r\n\r\n", 5000));
+    http_client_puts(&c, json);
+    http_client_read(&c, &r, false, 5000);
+    ck_assert_int_eq(r.status, 200);
+    ck_assert_ptr_nonnull(strstr(buf_str(&r.body), "patient"));
+    http_reply_release(&r);
+    http_client_close(&c);
+}
+END_TEST
+
+/* Without chunks the end of a stream is the end of the connection. */
+START_TEST(stream_to_http_1_0)
+{
+    struct http_client c;
+    struct http_reply r;
+    const char *json = chat("#reply=old#", ",\"stream\":true");
+    char head[512];
+    snprintf(head, sizeof head,
+             "POST " CHAT " HTTP/1.0\r\nContent-Type: application/json\r\nx-api-key: " TEST_KEY
+             "\r\nContent-Length: %zu\r\n\r\n", strlen(json));
+    http_client_open(&c, server.port);
+    http_client_puts(&c, head);
+    http_client_puts(&c, json);
+    http_client_read(&c, &r, false, 5000);
+    ck_assert_int_eq(r.status, 200);
+    ck_assert(r.complete);
+    ck_assert_ptr_nonnull(strstr(buf_str(&r.body), "data: [DONE]\n\n"));
+    http_reply_release(&r);
+    http_client_close(&c);
+}
+END_TEST
+
 START_TEST(bodies_together_are_bounded)
 {
     struct http_client c[3];
@@ -1044,6 +1084,8 @@ static Suite *make_suite(void)
     add(s, "refused before the body", refused_before_the_body, true);
     add(s, "large body", large_body_sent_anyway_still_reads_the_reply, true);
     add(s, "chunked bodies", chunked_bodies, true);
+    add(s, "100 continue", body_after_100_continue, true);
+    add(s, "HTTP/1.0", stream_to_http_1_0, true);
     add(s, "bodies together", bodies_together_are_bounded, false);
     add(s, "keys", keys, true);
     add(s, "host names", host_names, false);

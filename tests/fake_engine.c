@@ -204,7 +204,8 @@ bool engine_tokenize(const struct engine *eng, const char *text, size_t len, uns
     if (flags & ENGINE_TOKENIZE_BOS)
         ids[(*n)++] = FIRST_SPECIAL;
     for (size_t i = 0; i < len;) {
-        int32_t id = flags & ENGINE_TOKENIZE_SPECIAL ? special_at(text + i, len - i) : -1;
+        bool special = (flags & ENGINE_TOKENIZE_SPECIAL) && !(flags & ENGINE_TOKENIZE_LITERAL);
+        int32_t id = special ? special_at(text + i, len - i) : -1;
         i += id < 0 ? 1 : strlen(special_text[id - FIRST_SPECIAL]);
         ids[(*n)++] = id < 0 ? (unsigned char)text[i - 1] : id;
     }

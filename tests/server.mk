@@ -17,6 +17,11 @@ tests_check_api_LDADD = $(SERVER_TEST_LDADD)
 tests_check_config_SOURCES = tests/check_config.c
 tests_check_config_LDADD = $(SERVER_TEST_LDADD)
 
+# The whole program on the scripted engine, for tests/check_seekd.sh.
+check_PROGRAMS += tests/seekd_scripted
+tests_seekd_scripted_SOURCES = server/main.c $(fake_engine_sources)
+tests_seekd_scripted_LDADD = $(SERVER_LIBS)
+
 check_PROGRAMS += tests/fuzz/replay_chat_request tests/fuzz/replay_json_prescan
 tests_fuzz_replay_chat_request_SOURCES = \
 	tests/fuzz/fuzz_chat_request.c tests/fuzz/replay.c $(fake_engine_sources)
@@ -44,11 +49,13 @@ TESTS += \
 	tests/check_config \
 	tests/check_http \
 	tests/check_http_bad \
+	tests/check_seekd.sh \
 	tests/http/run.sh \
 	tests/fuzz/replay_chat_request \
 	tests/fuzz/replay_json_prescan
 
 EXTRA_DIST += \
+	tests/check_seekd.sh \
 	tests/http/bad.test.mjs \
 	tests/http/openai.test.mjs \
 	tests/http/package-lock.json \

@@ -26,12 +26,12 @@ struct choice {
     struct stream machine;
     struct buf reasoning, content, logprobs; /* not yet written; logprobs: JSON objects, no [] */
     /* Of the older completions endpoint only: the four parallel arrays. */
-    struct buf tokens, token_logprobs, tops, offsets;
+    struct buf texts, token_logprobs, tops, offsets;
     size_t text_bytes;
     bool role_due, finish_due, done;
     enum engine_finish finish;
     struct engine_usage usage;
-    uint32_t reasoning_tokens;
+    uint32_t tokens, reasoning_tokens; /* read so far */
 };
 
 struct generation {
@@ -44,6 +44,7 @@ struct generation {
     struct choice choices[PARAMS_MAX_CHOICES];
     struct api_error failure; /* first failed choice; API_OK = none */
     bool ended;
+    uint32_t prompt_tokens;
     uint64_t start_us, first_token_us;
 };
 
@@ -55,7 +56,7 @@ static void choice_init(struct choice *c, enum stream_mode mode)
     buf_init(&c->reasoning, TEXT_MAX);
     buf_init(&c->content, TEXT_MAX);
     buf_init(&c->logprobs, LOGPROBS_MAX);
-    buf_init(&c->tokens, LOGPROBS_MAX);
+    buf_init(&c->texts, LOGPROBS_MAX);
     buf_init(&c->token_logprobs, LOGPROBS_MAX);
     buf_init(&c->tops, LOGPROBS_MAX);
     buf_init(&c->offsets, LOGPROBS_MAX);
@@ -69,7 +70,7 @@ static void choice_release(struct choice *c)
     buf_release(&c->reasoning);
     buf_release(&c->content);
     buf_release(&c->logprobs);
-    buf_release(&c->tokens);
+    buf_release(&c->texts);
     buf_release(&c->token_logprobs);
     buf_release(&c->tops);
     buf_release(&c->offsets);
@@ -84,6 +85,7 @@ bool generation_start(const struct generation_spec *spec, struct generation **ou
     g->streamed = spec->params->stream;
     g->include_usage = spec->params->include_usage;
     g->logprobs = spec->params->logprobs;
+    g->prompt_tokens = (uint32_t)spec->n_tokens;
     g->created = clock_wall_s();
     g->start_us = clock_now_us();
     snprintf(g->id, sizeof g->id, "%s-%s", spec->shape == GENERATION_CHAT ? "chatcmpl" : "cmpl",
@@ -194,9 +196,9 @@ static void add_chat_logprobs(const struct generation *g, struct choice *c,
 static void add_text_logprobs(const struct generation *g, struct choice *c,
                               const struct engine_event *ev)
 {
-    const char *comma = c->tokens.len ? "," : "";
-    buf_puts(&c->tokens, comma);
-    put_token_text(g, &c->tokens, ev->token);
+    const char *comma = c->texts.len ? "," : "";
+    buf_puts(&c->texts, comma);
+    put_token_text(g, &c->texts, ev->token);
     buf_puts(&c->token_logprobs, comma);
     json_put_logprob(&c->token_logprobs, (double)ev->logprob);
     buf_printf(&c->offsets, "%s%zu", comma, c->text_bytes);
@@ -221,6 +223,7 @@ static void on_token(struct generation *g, struct choice *c, const struct engine
         add_text_logprobs(g, c, ev);
     stream_feed(&c->machine, ev->text, ev->text_len, sink);
     bool reasoning = before || stream_in_reasoning(&c->machine);
+    c->tokens++;
     c->reasoning_tokens += reasoning;
     if (g->logprobs && g->shape == GENERATION_CHAT && !reasoning)
         add_chat_logprobs(g, c, ev);
@@ -260,7 +263,7 @@ static void on_done(struct generation *g, struct choice *c, const struct engine_
 
 static size_t unwritten_bytes(const struct choice *c)
 {
-    return c->reasoning.len + c->content.len + c->logprobs.len + c->tokens.len;
+    return c->reasoning.len + c->content.len + c->logprobs.len + c->texts.len;
 }
 
 /* Takes events until there are none, or (streams) until a pull's worth waits to be written. */
@@ -323,15 +326,15 @@ static void put_head(const struct generation *g, struct buf *out)
 
 static void put_text_logprobs(struct choice *c, struct buf *out)
 {
-    if (!c->tokens.len) {
+    if (!c->texts.len) {
         buf_puts(out, "null");
         return;
     }
-    buf_printf(out, "{\"tokens\":[%s]", buf_str(&c->tokens));
+    buf_printf(out, "{\"tokens\":[%s]", buf_str(&c->texts));
     buf_printf(out, ",\"token_logprobs\":[%s]", buf_str(&c->token_logprobs));
     buf_printf(out, ",\"top_logprobs\":[%s]", buf_str(&c->tops));
     buf_printf(out, ",\"text_offset\":[%s]}", buf_str(&c->offsets));
-    buf_clear(&c->tokens);
+    buf_clear(&c->texts);
     buf_clear(&c->token_logprobs);
     buf_clear(&c->tops);
     buf_clear(&c->offsets);
@@ -403,7 +406,7 @@ static void write_chat_chunks(const struct generation *g, struct choice *c, stru
 
 static void write_text_chunks(const struct generation *g, struct choice *c, struct buf *out)
 {
-    if (c->content.len || c->tokens.len)
+    if (c->content.len || c->texts.len)
         put_delta(g, c, out, "\"text\":", &c->content, "", NULL, true);
 }
 
@@ -519,13 +522,14 @@ unsigned generation_status(const struct generation *g, unsigned *retry_after_s)
 
 void generation_summarise(const struct generation *g, struct generation_summary *out)
 {
-    *out = (struct generation_summary){.finish = "stop", .first_token_us = g->first_token_us};
+    *out = (struct generation_summary){.finish = "stop",
+                                       .prompt_tokens = g->prompt_tokens,
+                                       .first_token_us = g->first_token_us};
     for (unsigned i = 0; i < g->n; i++) {
         const struct choice *c = &g->choices[i];
-        out->prompt_tokens = c->usage.prompt_tokens;
-        out->completion_tokens += c->usage.completion_tokens;
+        out->completion_tokens += c->done ? c->usage.completion_tokens : c->tokens;
         if (!c->done)
-            out->finish = "running";
+            out->finish = "abandoned";
         else if (c->finish != ENGINE_FINISH_STOP)
             out->finish = finish_name(c->finish);
     }

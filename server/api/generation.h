@@ -54,7 +54,8 @@ void generation_cancel(struct generation *g);
 
 struct generation_summary {
     uint32_t prompt_tokens, completion_tokens;
-    const char *finish; /* "stop", "length", "cancelled", "stalled", "error", "running" */
+    /* "stop", "length", "cancelled", "stalled", "error"; "abandoned": not read to its end */
+    const char *finish;
     uint64_t first_token_us; /* from start to first token; 0 = none came */
 };
 void generation_summarise(const struct generation *g, struct generation_summary *out);

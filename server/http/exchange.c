@@ -56,7 +56,7 @@ struct exchange {
     char target[256]; /* as sent, cut; for the log */
     const struct route *route;
     const char *rest;
-    char method[12];
+    char method[12]; /* for the log; "" when it is none that HTTP knows */
 
     struct buf body;
     size_t body_reserved, body_received, body_limit;
@@ -126,10 +126,10 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
 
 static void log_end(const struct exchange *x, enum MHD_RequestTerminationCode why)
 {
-    char path[300], work[200] = "";
-    size_t cut = strcspn(x->target, "?");
-    char plain[sizeof x->target];
-    snprintf(plain, sizeof plain, "%.*s", (int)cut, x->target);
+    char path[300], work[200] = "", plain[sizeof x->target];
+    /* Queries may hold what callers would not like to see in a log; odd bytes nobody wants there. */
+    snprintf(plain, sizeof plain, "%.*s", (int)strcspn(x->target, "?"),
+             x->target_ok ? x->target : "(malformed)");
     if (x->answer.run) {
         struct generation_summary g;
         generation_summarise(x->answer.run, &g);
@@ -339,7 +339,8 @@ static enum MHD_Result on_head(struct exchange *x, const char *path, const char 
     struct guard_head h;
     struct api_error e = API_ERROR_INIT;
     guard_read(x->mhd, method, version, &h);
-    snprintf(x->method, sizeof x->method, "%s", method);
+    if (strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(method))
+        snprintf(x->method, sizeof x->method, "%s", method);
     if (!check_head(x, &h, path, method, version, &e)) {
         /* Replying now closes the connection; what was still being sent must not reset it. */
         x->conn->linger = h.transfer_encoding.count || h.content_length.count;

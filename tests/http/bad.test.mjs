@@ -64,7 +64,8 @@ const numbers = {
   top_logprobs: [0, 20],
 };
 const wrongNumbers = ([min, max]) => [
-  min - 1, max + 1, -(2 ** 31) - 1, -(2 ** 53), 2 ** 53, 1e308, -1e308, "1", "", true, [], [1], {}, { a: 1 },
+  min - 1, max + 1, -(2 ** 31) - 1, -(2 ** 53), 2 ** 53, 1e308, -1e308,
+  "1", "", true, [], [1], {}, { a: 1 },
 ];
 
 test("numbers out of range and of the wrong type", async () => {
