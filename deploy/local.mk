@@ -6,6 +6,18 @@ EXTRA_DIST += \
 	deploy/quickstart \
 	deploy/container/Containerfile \
 	deploy/container/README.md \
+	deploy/demo/bpe.py \
+	deploy/demo/chat.jinja \
+	deploy/demo/chat.py \
+	deploy/demo/corpus.py \
+	deploy/demo/evaluate.py \
+	deploy/demo/export.py \
+	deploy/demo/gguf.py \
+	deploy/demo/model.py \
+	deploy/demo/report.py \
+	deploy/demo/train \
+	deploy/demo/train.py \
+	deploy/demo/words.py \
 	deploy/packages/build.list \
 	deploy/packages/ensure \
 	deploy/packages/run.list \
