@@ -15,10 +15,8 @@ enum { BUFS = 16, MAX_OPS = 64, WIDE = 1 << 20 };
 /* ---- a device that only takes notes --------------------------------------------------------- */
 
 static struct {
-    bool barriers[MAX_OPS];
-    size_t n_ops;
-    int open, sealed, runs;
-    bool refuse_op;
+    int open, ops, sealed, runs;
+    bool refuse_op, refuse_seal;
 } noted;
 
 static bool fake_open(struct plan *p, struct err *e)
@@ -35,20 +33,21 @@ static void fake_close(struct plan *p)
     noted.open--;
 }
 
-static bool fake_op(struct plan *p, const struct op *op, bool barrier, struct err *e)
+static bool fake_op(struct plan *p, const struct op *op, struct err *e)
 {
     (void)p;
     (void)op;
     if (noted.refuse_op)
         FAIL(e, ERR_LIMIT, "refused");
-    noted.barriers[noted.n_ops++] = barrier;
+    noted.ops++;
     return true;
 }
 
 static bool fake_seal(struct plan *p, struct err *e)
 {
-    (void)p;
-    (void)e;
+    ck_assert_ptr_nonnull(p->stages);
+    if (noted.refuse_seal)
+        FAIL(e, ERR_NOMEM, "refused");
     noted.sealed++;
     return true;
 }
@@ -242,89 +241,166 @@ START_TEST(access_cases_cover_every_kind)
 }
 END_TEST
 
-/* ---- barriers -------------------------------------------------------------------------------- */
+/* ---- order ----------------------------------------------------------------------------------- */
 
-static void expect_barriers(const struct op *ops, size_t n, const char *expected)
+/* Finishes the plan and compares its order: "0 2|1" runs ops 0 and 2, waits, runs op 1. */
+static void expect_order(const struct op *ops, size_t n, const char *expected)
 {
-    char got[MAX_OPS + 1] = "";
+    char got[256] = "";
     struct err e = ERR_INIT;
+    size_t len = 0;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         ck_assert_msg(plan_add(plan, &ops[i], &e), "%s", e.msg);
-        got[i] = noted.barriers[i] ? '|' : '.';
-    }
+    ck_assert_msg(plan_finish(plan, &e), "%s", e.msg);
+    for (size_t i = 0; i < n; i++)
+        len += (size_t)snprintf(got + len, sizeof got - len, "%s%u",
+                                plan->stages[i].barrier ? "|" : (i ? " " : ""), plan->stages[i].op);
     ck_assert_str_eq(got, expected);
 }
 
 START_TEST(independent_ops_share_a_stage)
 {
     struct op ops[] = {norm_op(0, 1), norm_op(0, 2), norm_op(3, 4)};
-    expect_barriers(ops, 3, "...");
+    expect_order(ops, 3, "0 1 2");
 }
 END_TEST
 
 START_TEST(read_after_write_waits)
 {
     struct op ops[] = {norm_op(0, 1), norm_op(1, 2), norm_op(2, 3)};
-    expect_barriers(ops, 3, ".||");
+    expect_order(ops, 3, "0|1|2");
 }
 END_TEST
 
 START_TEST(write_after_read_waits)
 {
     struct op ops[] = {norm_op(0, 1), norm_op(2, 0)};
-    expect_barriers(ops, 2, ".|");
+    expect_order(ops, 2, "0|1");
 }
 END_TEST
 
 START_TEST(write_after_write_waits)
 {
     struct op ops[] = {norm_op(0, 2), norm_op(1, 2)};
-    expect_barriers(ops, 2, ".|");
-}
-END_TEST
-
-START_TEST(a_barrier_settles_everything_before_it)
-{
-    /* 0->1, 2->3; then 1->4 waits, and 3->5 need not wait again. */
-    struct op ops[] = {norm_op(0, 1), norm_op(2, 3), norm_op(1, 4), norm_op(3, 5), norm_op(4, 6)};
-    expect_barriers(ops, 5, "..|.|");
+    expect_order(ops, 2, "0|1");
 }
 END_TEST
 
 START_TEST(an_op_in_place_does_not_wait_for_itself)
 {
     struct op ops[] = {norm_op(0, 0), norm_op(0, 0), norm_op(1, 1)};
-    expect_barriers(ops, 3, ".|.");
+    expect_order(ops, 3, "0 2|1");
 }
 END_TEST
 
-static bool conflict(const struct op *a, const struct op *b)
+START_TEST(ops_move_to_the_first_stage_they_can)
+{
+    /* Two chains 0->1->2 and 3->4->5, added one after the other, and one op that needs both. */
+    struct op ops[] = {norm_op(0, 1), norm_op(1, 2), norm_op(3, 4), norm_op(4, 5), norm_op(5, 2)};
+    expect_order(ops, 5, "0 2|1 3|4");
+}
+END_TEST
+
+START_TEST(an_empty_plan_finishes)
+{
+    expect_order(NULL, 0, "");
+}
+END_TEST
+
+static bool norms_conflict(const struct op *a, const struct op *b)
 {
     const struct dev_buf *ra = a->u.rmsnorm.src.buf, *wa = a->u.rmsnorm.dst.buf;
     const struct dev_buf *rb = b->u.rmsnorm.src.buf, *wb = b->u.rmsnorm.dst.buf;
     return wa == rb || wa == wb || ra == wb;
 }
 
-/* Every conflicting pair has a barrier between, and every barrier has a conflict that needs it. */
-START_TEST(barriers_are_sufficient_and_needed)
+/* Length of the longest chain of conflicting ops that ends with op i. */
+static uint32_t chain_length(const struct op *ops, size_t i, uint32_t *known)
+{
+    if (known[i] > 0)
+        return known[i];
+    known[i] = 1;
+    for (size_t k = 0; k < i; k++)
+        if (norms_conflict(&ops[k], &ops[i]) && chain_length(ops, k, known) + 1 > known[i])
+            known[i] = chain_length(ops, k, known) + 1;
+    return known[i];
+}
+
+/* Conflicting ops keep their order with a barrier between, and there are no more stages than the
+ * longest chain has ops. */
+START_TEST(stages_are_sufficient_and_few)
 {
     struct op ops[MAX_OPS];
+    uint32_t known[MAX_OPS] = {0}, longest = 0, n_stages = 1, stage_of[MAX_OPS];
 
     srand((unsigned)_i + 1);
     for (size_t i = 0; i < MAX_OPS; i++) {
-        ops[i] = norm_op(rand() % 12, rand() % 12);
+        ops[i] = norm_op(rand() % 14, rand() % 14);
         ck_assert(plan_add(plan, &ops[i], NULL));
     }
-    size_t start = 0; /* first op after the last barrier */
+    ck_assert(plan_finish(plan, NULL));
     for (size_t i = 0; i < MAX_OPS; i++) {
-        bool needed = false;
-        for (size_t k = start; k < i; k++)
-            needed = needed || conflict(&ops[k], &ops[i]);
-        ck_assert_msg(noted.barriers[i] == needed, "op %zu", i);
-        if (needed)
-            start = i;
+        n_stages += plan->stages[i].barrier;
+        stage_of[plan->stages[i].op] = n_stages;
+        if (chain_length(ops, i, known) > longest)
+            longest = chain_length(ops, i, known);
     }
+    for (size_t i = 0; i < MAX_OPS; i++)
+        for (size_t k = 0; k < i; k++)
+            ck_assert(!norms_conflict(&ops[k], &ops[i]) || stage_of[k] < stage_of[i]);
+    ck_assert_uint_eq(n_stages, longest);
+}
+END_TEST
+
+/* The rotated and the absorbed part of a query are written side by side. */
+START_TEST(parts_of_rows_do_not_conflict)
+{
+    struct dev_weight heads = weight_of(2, 16, 8);
+    struct op ops[] = {
+        access_cases[5].op,
+        {.kind = OP_MATMUL,
+         .label = "absorb",
+         .u.matmul =
+             {.w = &heads, .x = view_of(6, 32), .y = view_of(1, 48), .x_step = 16, .y_step = 24}},
+        access_cases[6].op};
+
+    ck_assert_int_eq(ops[0].kind, OP_MLA_PREP);
+    ops[0].u.mla_prep.dst = view_of(1, 48);
+    ops[2].u.mla_attn.q = view_of(1, 48);
+    ops[2].u.mla_attn.dst = view_of(7, 32);
+    expect_order(ops, 3, "0 1|2");
+}
+END_TEST
+
+START_TEST(parts_that_overlap_conflict)
+{
+    struct dev_weight heads = weight_of(2, 20, 8); /* 4 elements into the rotated part */
+    struct op ops[] = {
+        access_cases[5].op,
+        {.kind = OP_MATMUL,
+         .label = "absorb",
+         .u.matmul = {
+             .w = &heads, .x = view_of(6, 32), .y = view_of(1, 48), .x_step = 16, .y_step = 24}}};
+
+    ops[0].u.mla_prep.dst = view_of(1, 48);
+    expect_order(ops, 2, "0|1");
+}
+END_TEST
+
+/* A row distance that is no multiple of the period makes the parts meet in other rows. */
+START_TEST(parts_of_odd_rows_conflict)
+{
+    struct dev_weight heads = weight_of(2, 16, 8);
+    struct op ops[] = {
+        access_cases[5].op,
+        {.kind = OP_MATMUL,
+         .label = "absorb",
+         .u.matmul = {
+             .w = &heads, .x = view_of(6, 32), .y = view_of(1, 52), .x_step = 16, .y_step = 24}}};
+
+    ops[0].u.mla_prep.dst = view_of(1, 52);
+    expect_order(ops, 2, "0|1");
 }
 END_TEST
 
@@ -340,8 +416,11 @@ START_TEST(a_refused_op_leaves_no_trace)
     noted.refuse_op = false;
     ck_assert_uint_eq(plan_op_count(plan), 1);
     ck_assert(plan_add(plan, &third, NULL));
-    ck_assert(plan_add(plan, &second, NULL));
-    ck_assert(!noted.barriers[1] && noted.barriers[2]);
+    noted.refuse_seal = true;
+    ck_assert(!plan_finish(plan, NULL));
+    noted.refuse_seal = false;
+    ck_assert(plan_finish(plan, NULL));
+    ck_assert(!plan->stages[1].barrier);
 }
 END_TEST
 
@@ -566,7 +645,7 @@ START_TEST(print_shows_barriers)
     size_t bytes = 0;
 
     ops[1].label = NULL;
-    expect_barriers(ops, 2, ".|");
+    expect_order(ops, 2, "0|1");
     FILE *out = open_memstream(&text, &bytes);
     plan_print(plan, out);
     fclose(out);
@@ -580,20 +659,24 @@ END_TEST
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("plan");
-    TCase *access = tcase_create("access"), *barriers = tcase_create("barriers"),
+    TCase *access = tcase_create("access"), *order = tcase_create("order"),
           *shapes = tcase_create("shapes"), *life = tcase_create("life");
-    TCase *cases[] = {access, barriers, shapes, life};
+    TCase *cases[] = {access, order, shapes, life};
 
     tcase_add_loop_test(access, access_is_complete, 0, ACCESS_CASES);
     tcase_add_test(access, access_cases_cover_every_kind);
-    tcase_add_test(barriers, independent_ops_share_a_stage);
-    tcase_add_test(barriers, read_after_write_waits);
-    tcase_add_test(barriers, write_after_read_waits);
-    tcase_add_test(barriers, write_after_write_waits);
-    tcase_add_test(barriers, a_barrier_settles_everything_before_it);
-    tcase_add_test(barriers, an_op_in_place_does_not_wait_for_itself);
-    tcase_add_loop_test(barriers, barriers_are_sufficient_and_needed, 0, 20);
-    tcase_add_test(barriers, a_refused_op_leaves_no_trace);
+    tcase_add_test(order, independent_ops_share_a_stage);
+    tcase_add_test(order, read_after_write_waits);
+    tcase_add_test(order, write_after_read_waits);
+    tcase_add_test(order, write_after_write_waits);
+    tcase_add_test(order, an_op_in_place_does_not_wait_for_itself);
+    tcase_add_test(order, ops_move_to_the_first_stage_they_can);
+    tcase_add_test(order, an_empty_plan_finishes);
+    tcase_add_loop_test(order, stages_are_sufficient_and_few, 0, 20);
+    tcase_add_test(order, parts_of_rows_do_not_conflict);
+    tcase_add_test(order, parts_that_overlap_conflict);
+    tcase_add_test(order, parts_of_odd_rows_conflict);
+    tcase_add_test(order, a_refused_op_leaves_no_trace);
     tcase_add_test(shapes, views_must_fit_their_buffers);
     tcase_add_test(shapes, output_rows_count_for_output_views);
     tcase_add_test(shapes, matmul_shapes);

@@ -1,11 +1,11 @@
 /* The compute device: buffers, resident weights, the op vocabulary, and plans.
  *
- * A plan is the list of ops of one step for at most `max_rows` token rows. It is built once per shape
- * bucket and run many times: everything that changes from step to step (tokens, positions, block
- * tables, row counts) lives in the step buffers, which the host fills before each run and the ops
- * read on the device. Each op declares what it reads and writes (dev_op_access); plan.c derives from
- * that where a barrier is needed. No Vulkan type appears here: another device implements the same
- * `struct dev_impl`.
+ * A plan is the list of ops of one step for at most `max_rows` token rows. It is built once per
+ * shape bucket and run many times: everything that changes from step to step (tokens, positions,
+ * block tables, row counts) lives in the step buffers, which the host fills before each run and the
+ * ops read on the device. Each op declares what it reads and writes (dev_op_access); plan.c derives
+ * from that which ops may run side by side and where a barrier is needed. No Vulkan type appears
+ * here: another device implements the same `struct dev_impl`.
  *
  * Numbers: activations are float32 throughout; weights keep their stored precision; products
  * accumulate in float32. Same inputs, same bits on one device: no float atomics, fixed orders. A
@@ -184,7 +184,7 @@ struct op_matmul {
     enum dev_rows rows;
 };
 
-/* y[row, i] = silu(G x)[i] * (U x)[i]; gate and up [1][n, k] of the same shape (types may differ). */
+/* y[row, i] = silu(G x)[i] * (U x)[i]; gate and up [1][n, k] of one shape (types may differ). */
 struct op_gated { struct dev_weight *gate, *up; struct dev_view x, y; };
 
 /* Cosine/sine of rotary angles, computed by the host in double: two float32 tables
@@ -301,10 +301,12 @@ struct op {
 
 const char *op_kind_name(enum op_kind kind);
 
-/* What an op touches: whole buffers, plus views where only part of a buffer is meant. */
+/* What an op touches: a whole buffer, or with period > 0 only those 4-byte elements whose index modulo
+ * period is in [first, first + count). */
 struct dev_access {
     const struct dev_buf *buf;
     bool write;
+    uint32_t period, first, count;
 };
 /* Fills acc[0..max) for `op`, returns the count. Used by plan.c; also what tests check. */
 size_t dev_op_access(const struct op *op, const struct dev_step *s, struct dev_access *acc,
@@ -319,7 +321,7 @@ uint64_t dev_moe_lists_bytes(const struct dev *d, uint32_t max_rows, uint32_t n_
 /* Starts an empty plan for up to max_rows rows and max_out outputs (<= those of the step). */
 bool plan_create(struct dev *d, const struct dev_step *s, uint32_t max_rows, uint32_t max_out,
                  struct plan **out, struct err *e) WARN_UNUSED;
-/* Appends an op (copied). Shapes and limits are checked here: ERR_ARG / ERR_LIMIT name the op. */
+/* Appends an op (copied). The results are those of running ops in the order added. Shapes and limits are checked here: ERR_ARG / ERR_LIMIT name the op. */
 bool plan_add(struct plan *p, const struct op *op, struct err *e) WARN_UNUSED;
 /* Compiles and records; afterwards nothing can be added. Cost: rare. */
 bool plan_finish(struct plan *p, struct err *e) WARN_UNUSED;
@@ -328,7 +330,8 @@ bool plan_finish(struct plan *p, struct err *e) WARN_UNUSED;
 bool plan_run(struct plan *p, struct err *e) WARN_UNUSED;
 void plan_destroy(struct plan **p);
 
-/* Prints the ops with barriers and variants, one line each (debugging and tests). */
+/* Prints the ops of a finished plan in the order they run, with barriers and variants, one line
+ * each (debugging and tests). */
 void plan_print(const struct plan *p, FILE *out);
 /* Time of each op in microseconds by device timestamps, averaged over `runs`; 0 when the device has
  * no timestamps. us[] has one entry per op. */

@@ -28,9 +28,9 @@ struct dev_impl {
 
     /* `priv` of a plan: the device's own side of it. */
     bool (*plan_open)(struct plan *p, struct err *e);
-    /* Checks the op against the device's limits and appends it; `barrier`: what it does must wait
-     * for everything appended before. */
-    bool (*plan_op)(struct plan *p, const struct op *op, bool barrier, struct err *e);
+    /* Checks op number p->n_ops against the device's limits and keeps what it will execute. */
+    bool (*plan_op)(struct plan *p, const struct op *op, struct err *e);
+    /* All ops are there and p->stages says in which order they run. */
     bool (*plan_seal)(struct plan *p, struct err *e);
     bool (*plan_run)(struct plan *p, struct err *e);
     bool (*plan_profile)(struct plan *p, int runs, double *us, struct err *e);
@@ -54,19 +54,19 @@ struct dev_buf {
 
 enum { PLAN_MAX_ACCESS = 16 };
 
+/* An op in the order of execution. */
+struct plan_stage {
+    uint32_t op;  /* index in the order of plan_add */
+    bool barrier; /* waits for everything before it */
+};
+
 struct plan {
     struct dev *dev;             /* borrowed, outlives the plan */
     const struct dev_step *step; /* borrowed, outlives the plan */
     uint32_t max_rows, max_out;
-    struct op *ops; /* owned */
-    bool *barriers; /* owned: op i waits for all ops before it */
-    size_t n_ops, cap_ops;
-    /* Buffers touched since the last barrier, each once; owned. */
-    struct plan_touch {
-        const struct dev_buf *buf;
-        bool read, written;
-    } * touched;
-    size_t n_touched, cap_touched;
+    struct op *ops; /* owned, in the order of plan_add */
+    uint32_t n_ops, cap_ops;
+    struct plan_stage *stages; /* owned [n_ops], NULL before plan_finish */
     bool sealed;
     void *priv; /* owned by the device */
 };

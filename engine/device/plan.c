@@ -1,9 +1,10 @@
-/* Plans: the op list of a step, checked op by op, with the barriers between them.
+/* Plans: the op list of a step, checked op by op, and the order in which it runs.
  *
- * Owns the ops and where barriers stand; the device behind struct dev_impl owns what it executes.
- * Barriers follow from what ops declare in dev_op_access(): an op waits for everything before it
- * when it reads a buffer written since the last barrier, or writes one read or written since then.
- * Whole buffers count, so independent data should live in buffers of its own. Knows no device.
+ * Owns the ops and their stages; the device behind struct dev_impl owns what it executes. The order
+ * follows from what ops declare in dev_op_access(): an op must wait for an earlier one when either
+ * writes what the other touches. Each op goes into the first stage behind everything it waits for;
+ * stages are separated by one barrier each, so there are as few as the longest chain of ops needs.
+ * Knows no device.
  */
 #include <config.h>
 
@@ -34,23 +35,53 @@ struct access_list {
     size_t n, max;
 };
 
-static void touch(struct access_list *l, const struct dev_buf *buf, bool write)
+static void touch(struct access_list *l, struct dev_access a)
 {
-    if (!buf)
+    if (!a.buf)
         return;
     if (l->n < l->max)
-        l->acc[l->n] = (struct dev_access){.buf = buf, .write = write};
+        l->acc[l->n] = a;
     l->n++;
 }
 
 static void reads(struct access_list *l, const struct dev_buf *buf)
 {
-    touch(l, buf, false);
+    touch(l, (struct dev_access){.buf = buf});
 }
 
 static void writes(struct access_list *l, const struct dev_buf *buf)
 {
-    touch(l, buf, true);
+    touch(l, (struct dev_access){.buf = buf, .write = true});
+}
+
+/* Elements [at, at + count) of every `period` elements of each row of a view, written. */
+static void writes_part(struct access_list *l, const struct dev_view *v, uint32_t period,
+                        uint32_t at, uint32_t count)
+{
+    struct dev_access a = {.buf = v->buf, .write = true};
+
+    if (period > 0 && v->stride % period == 0) {
+        uint64_t first = ((uint64_t)v->offset + at) % period;
+        if (first + count <= period) {
+            a.period = period;
+            a.first = (uint32_t)first;
+            a.count = count;
+        }
+    }
+    touch(l, a);
+}
+
+static void access_matmul(struct access_list *l, const struct op_matmul *o)
+{
+    const struct dev_weight_desc *w = dev_weight_desc(o->w);
+
+    reads(l, o->x.buf);
+    if (o->accumulate)
+        reads(l, o->y.buf);
+    if (w->n_mat > 1)
+        writes_part(l, &o->y, o->y_step, 0, w->rows);
+    else
+        writes(l, o->y.buf);
 }
 
 static void access_attention(struct access_list *l, const struct op *op, const struct dev_step *s)
@@ -63,7 +94,7 @@ static void access_attention(struct access_list *l, const struct op *op, const s
         reads(l, o->kv.buf);
         reads(l, o->norm);
         reads(l, o->rope.table);
-        writes(l, o->dst.buf);
+        writes_part(l, &o->dst, o->latent + o->rope.n_rope, o->latent, o->rope.n_rope);
         writes(l, o->cache);
     } else {
         const struct op_mla_attn *o = &op->u.mla_attn;
@@ -145,10 +176,7 @@ size_t dev_op_access(const struct op *op, const struct dev_step *s, struct dev_a
         writes(&l, op->u.rmsnorm.dst.buf);
         break;
     case OP_MATMUL:
-        reads(&l, op->u.matmul.x.buf);
-        if (op->u.matmul.accumulate)
-            reads(&l, op->u.matmul.y.buf);
-        writes(&l, op->u.matmul.y.buf);
+        access_matmul(&l, &op->u.matmul);
         break;
     case OP_GATED:
         reads(&l, op->u.gated.x.buf);
@@ -418,41 +446,72 @@ static bool check_shapes(const struct plan *p, const struct op *op, struct err *
     FAIL(e, ERR_ARG, "unknown op %d", (int)op->kind);
 }
 
-/* ---- barriers -------------------------------------------------------------------------------- */
+/* ---- order ----------------------------------------------------------------------------------- */
 
-static struct plan_touch *find_touch(struct plan *p, const struct dev_buf *buf)
+/* All ops' accesses, and the stage each op runs in. */
+struct schedule {
+    struct dev_access *acc; /* [n_ops][PLAN_MAX_ACCESS] */
+    uint8_t *n_acc;         /* [n_ops] */
+    uint32_t *stage;        /* [n_ops] */
+};
+
+static bool parts_apart(const struct dev_access *a, const struct dev_access *b)
 {
-    for (size_t i = 0; i < p->n_touched; i++)
-        if (p->touched[i].buf == buf)
-            return &p->touched[i];
-    return NULL;
+    return a->period > 0 && a->period == b->period &&
+           (a->first + a->count <= b->first || b->first + b->count <= a->first);
 }
 
-static bool needs_barrier(struct plan *p, const struct dev_access *acc, size_t n)
+static bool conflict(const struct schedule *s, uint32_t i, uint32_t k)
 {
-    for (size_t i = 0; i < n; i++) {
-        const struct plan_touch *t = find_touch(p, acc[i].buf);
-        if (t && (t->written || (acc[i].write && t->read)))
-            return true;
-    }
+    const struct dev_access *a = &s->acc[i * PLAN_MAX_ACCESS], *b = &s->acc[k * PLAN_MAX_ACCESS];
+
+    for (uint32_t x = 0; x < s->n_acc[i]; x++)
+        for (uint32_t y = 0; y < s->n_acc[k]; y++)
+            if (a[x].buf == b[y].buf && (a[x].write || b[y].write) && !parts_apart(&a[x], &b[y]))
+                return true;
     return false;
 }
 
-static void remember(struct plan *p, const struct dev_access *acc, size_t n)
+static void find_stages(const struct plan *p, struct schedule *s)
 {
-    if (p->n_touched + n > p->cap_touched) {
-        p->cap_touched = 2 * (p->n_touched + n);
-        p->touched = mem_realloc(p->touched, p->cap_touched * sizeof *p->touched);
+    for (uint32_t i = 0; i < p->n_ops; i++) {
+        s->n_acc[i] = (uint8_t)dev_op_access(&p->ops[i], p->step, &s->acc[i * PLAN_MAX_ACCESS],
+                                             PLAN_MAX_ACCESS);
+        for (uint32_t k = i; k-- > 0;)
+            if (s->stage[k] >= s->stage[i] && conflict(s, i, k))
+                s->stage[i] = s->stage[k] + 1;
     }
-    for (size_t i = 0; i < n; i++) {
-        struct plan_touch *t = find_touch(p, acc[i].buf);
-        if (!t) {
-            t = &p->touched[p->n_touched++];
-            *t = (struct plan_touch){.buf = acc[i].buf};
-        }
-        t->read = t->read || !acc[i].write;
-        t->written = t->written || acc[i].write;
-    }
+}
+
+/* Sorts ops by stage; within one stage they keep the order they were added in. */
+static void sort_by_stage(struct plan *p, const struct schedule *s)
+{
+    uint32_t *next = mem_calloc(p->n_ops + 2u, sizeof *next);
+
+    for (uint32_t i = 0; i < p->n_ops; i++)
+        next[s->stage[i] + 1]++;
+    for (uint32_t i = 1; i <= p->n_ops; i++)
+        next[i] += next[i - 1];
+    for (uint32_t i = 0; i < p->n_ops; i++)
+        p->stages[next[s->stage[i]]++].op = i;
+    for (uint32_t i = 1; i < p->n_ops; i++)
+        p->stages[i].barrier = s->stage[p->stages[i].op] != s->stage[p->stages[i - 1].op];
+    free(next);
+}
+
+static void order_ops(struct plan *p)
+{
+    size_t n = p->n_ops + 1u;
+    struct schedule s = {.acc = mem_calloc(n, PLAN_MAX_ACCESS * sizeof *s.acc),
+                         .n_acc = mem_calloc(n, sizeof *s.n_acc),
+                         .stage = mem_calloc(n, sizeof *s.stage)};
+
+    p->stages = mem_calloc(n, sizeof *p->stages);
+    find_stages(p, &s);
+    sort_by_stage(p, &s);
+    free(s.acc);
+    free(s.n_acc);
+    free(s.stage);
 }
 
 /* ---- life of a plan -------------------------------------------------------------------------- */
@@ -489,22 +548,15 @@ bool plan_add(struct plan *p, const struct op *op, struct err *e)
         FAIL(e, ERR_ARG, "the plan is finished, nothing can be added");
     if (!check_shapes(p, op, e))
         return false;
-    size_t n = dev_op_access(op, p->step, acc, PLAN_MAX_ACCESS);
-    if (n > PLAN_MAX_ACCESS)
-        FAIL(e, ERR_INTERNAL, "%s touches %zu buffers", op_kind_name(op->kind), n);
-    bool wait = needs_barrier(p, acc, n);
-    if (!p->dev->impl->plan_op(p, op, wait, e))
+    if (dev_op_access(op, p->step, acc, PLAN_MAX_ACCESS) > PLAN_MAX_ACCESS)
+        FAIL(e, ERR_INTERNAL, "%s touches too many buffers", op_kind_name(op->kind));
+    if (!p->dev->impl->plan_op(p, op, e))
         return err_prefix(e, "%s", op->label ? op->label : op_kind_name(op->kind));
-    if (wait)
-        p->n_touched = 0;
-    remember(p, acc, n);
     if (p->n_ops == p->cap_ops) {
         p->cap_ops = p->cap_ops ? 2 * p->cap_ops : 64;
         p->ops = mem_realloc(p->ops, p->cap_ops * sizeof *p->ops);
-        p->barriers = mem_realloc(p->barriers, p->cap_ops * sizeof *p->barriers);
     }
-    p->ops[p->n_ops] = *op;
-    p->barriers[p->n_ops++] = wait;
+    p->ops[p->n_ops++] = *op;
     return true;
 }
 
@@ -514,6 +566,8 @@ bool plan_finish(struct plan *p, struct err *e)
         return false;
     if (p->sealed)
         FAIL(e, ERR_ARG, "the plan is already finished");
+    if (!p->stages)
+        order_ops(p);
     if (!p->dev->impl->plan_seal(p, e))
         return false;
     p->sealed = true;
@@ -565,23 +619,23 @@ void plan_destroy(struct plan **pp)
         return;
     p->dev->impl->plan_close(p);
     free(p->ops);
-    free(p->barriers);
-    free(p->touched);
+    free(p->stages);
     free(p);
 }
 
 void plan_print(const struct plan *p, FILE *out)
 {
-    size_t n_barriers = 0;
+    uint32_t n_barriers = 0, n = p->stages ? p->n_ops : 0;
 
-    for (size_t i = 0; i < p->n_ops; i++)
-        n_barriers += p->barriers[i];
-    fprintf(out, "plan rows=%u out=%u ops=%zu barriers=%zu\n", p->max_rows, p->max_out, p->n_ops,
+    for (uint32_t i = 0; i < n; i++)
+        n_barriers += p->stages[i].barrier;
+    fprintf(out, "plan rows=%u out=%u ops=%u barriers=%u\n", p->max_rows, p->max_out, n,
             n_barriers);
-    for (size_t i = 0; i < p->n_ops; i++) {
-        fprintf(out, "%c %4zu %-11s %-22s ", p->barriers[i] ? '|' : ' ', i,
-                op_kind_name(p->ops[i].kind), p->ops[i].label ? p->ops[i].label : "-");
-        p->dev->impl->plan_print_op(p, i, out);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct op *op = &p->ops[p->stages[i].op];
+        fprintf(out, "%c %4u %-11s %-22s ", p->stages[i].barrier ? '|' : ' ', p->stages[i].op,
+                op_kind_name(op->kind), op->label ? op->label : "-");
+        p->dev->impl->plan_print_op(p, p->stages[i].op, out);
         fputc('\n', out);
     }
 }

@@ -213,6 +213,12 @@ enum {
                  VK_ACCESS_INDIRECT_COMMAND_READ_BIT
 };
 
+static void compute_barrier(struct vk_record *r)
+{
+    barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, USE_STAGES,
+            USE_ACCESS);
+}
+
 static bool record_dispatch(struct vk_record *r, const struct vk_dispatch *x, VkPipeline *bound,
                             struct err *e)
 {
@@ -227,8 +233,7 @@ static bool record_dispatch(struct vk_record *r, const struct vk_dispatch *x, Vk
     TRY(vk_pipe_get(r->vd, x, &pipe, e));
     TRY(vk_pipe_layout(r->vd, x->n_binds, &set_layout, &layout, e));
     if (x->barrier)
-        barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, USE_STAGES,
-                USE_ACCESS);
+        compute_barrier(r);
     if (pipe != *bound)
         f->CmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, pipe);
     *bound = pipe;
@@ -254,6 +259,8 @@ static bool record_region(struct vk_record *r, const struct vk_dispatch *x,
     VkDebugUtilsLabelEXT label = {.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT,
                                   .pLabelName = region->label ? region->label : "op"};
 
+    if (region->barrier && !r->times) /* timed regions have one anyway */
+        compute_barrier(r);
     if (f->CmdBeginDebugUtilsLabelEXT)
         f->CmdBeginDebugUtilsLabelEXT(r->cmd.buffer, &label);
     for (uint32_t i = 0; i < region->count; i++)
@@ -268,8 +275,7 @@ static void mark_time(struct vk_record *r, uint32_t i)
 {
     if (!r->times)
         return;
-    barrier(r, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, USE_STAGES,
-            USE_ACCESS);
+    compute_barrier(r);
     r->vd->f->CmdWriteTimestamp(r->cmd.buffer, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, r->times, i);
 }
 
@@ -383,8 +389,9 @@ bool vk_dispatch_run(struct dev *d, const struct vk_dispatch *x, uint32_t n, str
 struct vk_plan {
     struct vk_dispatch *list; /* owned */
     uint32_t n, cap;
-    struct vk_region *ops; /* owned [plan->n_ops] */
+    struct vk_region *ops; /* owned [plan->n_ops], in the order of plan_add */
     uint32_t n_ops, cap_ops;
+    struct vk_region *stages; /* owned [n_ops], in the order of execution */
     struct vk_record *record;
 };
 
@@ -404,6 +411,7 @@ void vk_plan_close(struct plan *p)
     vk_record_destroy(&v->record);
     free(v->list);
     free(v->ops);
+    free(v->stages);
     free(v);
     p->priv = NULL;
 }
@@ -420,7 +428,7 @@ static void reserve(struct vk_plan *v)
     }
 }
 
-bool vk_plan_op(struct plan *p, const struct op *op, bool barrier_before, struct err *e)
+bool vk_plan_op(struct plan *p, const struct op *op, struct err *e)
 {
     struct vk_dev *vd = vk_of(p->dev);
     struct vk_plan *v = p->priv;
@@ -434,8 +442,6 @@ bool vk_plan_op(struct plan *p, const struct op *op, bool barrier_before, struct
     for (uint32_t i = 0; i < n; i++)
         if (!check_dispatch(vd, &x[i], e))
             return false;
-    if (n > 0)
-        x[0].barrier = barrier_before;
     v->ops[v->n_ops++] = (struct vk_region){.label = op->label, .first = v->n, .count = n};
     v->n += n;
     return true;
@@ -446,7 +452,13 @@ bool vk_plan_seal(struct plan *p, struct err *e)
     struct vk_dev *vd = vk_of(p->dev);
     struct vk_plan *v = p->priv;
 
-    if (!vk_record_create(vd, v->list, v->n, v->ops, v->n_ops, false, &v->record, e))
+    free(v->stages); /* of an attempt that failed */
+    v->stages = mem_calloc(v->n_ops + 1u, sizeof *v->stages);
+    for (uint32_t i = 0; i < v->n_ops; i++) {
+        v->stages[i] = v->ops[p->stages[i].op];
+        v->stages[i].barrier = p->stages[i].barrier;
+    }
+    if (!vk_record_create(vd, v->list, v->n, v->stages, v->n_ops, false, &v->record, e))
         return false;
     vk_pipes_save(vd);
     return true;
@@ -458,29 +470,30 @@ bool vk_plan_run(struct plan *p, struct err *e)
     return vk_record_run(v->record, e);
 }
 
+/* Adds up microseconds per stage over all runs. */
+static bool time_stages(struct vk_dev *vd, const struct vk_plan *v, int runs, double *us,
+                        struct err *e)
+{
+    struct vk_record *r = NULL;
+    bool ok = vk_record_create(vd, v->list, v->n, v->stages, v->n_ops, true, &r, e);
+
+    for (int i = 0; ok && i < runs; i++)
+        ok = vk_record_run(r, e) && vk_record_times(r, us, e);
+    vk_record_destroy(&r);
+    return ok;
+}
+
 bool vk_plan_profile(struct plan *p, int runs, double *us, struct err *e)
 {
     struct vk_dev *vd = vk_of(p->dev);
-    struct vk_plan *v = p->priv;
-    struct vk_record *r = NULL;
+    const struct vk_plan *v = p->priv;
+    double *sum = mem_calloc(v->n_ops + 1u, sizeof *sum);
+    bool ok = vd->adapter.timestamp_bits == 0 || runs < 1 || time_stages(vd, v, runs, sum, e);
 
     for (uint32_t i = 0; i < v->n_ops; i++)
-        us[i] = 0;
-    if (vd->adapter.timestamp_bits == 0 || runs < 1)
-        return true;
-    if (!vk_record_create(vd, v->list, v->n, v->ops, v->n_ops, true, &r, e))
-        return false;
-    for (int i = 0; i < runs; i++) {
-        TRY(vk_record_run(r, e));
-        TRY(vk_record_times(r, us, e));
-    }
-    for (uint32_t i = 0; i < v->n_ops; i++)
-        us[i] /= runs;
-    vk_record_destroy(&r);
-    return true;
-fail:
-    vk_record_destroy(&r);
-    return false;
+        us[p->stages[i].op] = runs > 0 ? sum[i] / runs : 0;
+    free(sum);
+    return ok;
 }
 
 void vk_plan_print_op(const struct plan *p, size_t i, FILE *out)

@@ -165,7 +165,7 @@ const char *vk_pipes_cache_path(const struct vk_dev *vd);
 /* ---- cmd.c: recorded plans ------------------------------------------------------------------- */
 
 bool vk_plan_open(struct plan *p, struct err *e) WARN_UNUSED;
-bool vk_plan_op(struct plan *p, const struct op *op, bool barrier, struct err *e) WARN_UNUSED;
+bool vk_plan_op(struct plan *p, const struct op *op, struct err *e) WARN_UNUSED;
 bool vk_plan_seal(struct plan *p, struct err *e) WARN_UNUSED;
 bool vk_plan_run(struct plan *p, struct err *e) WARN_UNUSED;
 bool vk_plan_profile(struct plan *p, int runs, double *us, struct err *e) WARN_UNUSED;
@@ -176,6 +176,7 @@ void vk_plan_print_op(const struct plan *p, size_t i, FILE *out);
 struct vk_region {
     const char *label; /* borrowed for the call */
     uint32_t first, count;
+    bool barrier; /* waits for everything before it */
 };
 /* A list of dispatches recorded once. With `timed`, a full barrier and a timestamp stand between
  * regions. Thread and errors as a plan's. */

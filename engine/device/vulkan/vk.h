@@ -1,7 +1,7 @@
 /* Inside of the Vulkan device: shared by vulkan/ and tests/device only.
  *
- * runtime (instance.c, mem.c, pipe.c, cmd.c, plan parts) owns Vulkan objects; lower.c turns ops into
- * dispatches and weight.c repacks weights: both know shaders and abi.h, neither calls Vulkan.
+ * runtime (instance.c, mem.c, pipe.c, cmd.c, plan parts) owns Vulkan objects; lower.c turns ops
+ * into dispatches and weight.c repacks weights: both know shaders and abi.h, neither calls Vulkan.
  */
 #ifndef SEEKD_VULKAN_VK_H
 #define SEEKD_VULKAN_VK_H
@@ -51,8 +51,8 @@ struct vk_dispatch {
     uint32_t groups[3];
     const struct dev_buf *indirect; /* NULL, or 3 uint32 group counts at indirect_offset */
     uint64_t indirect_offset;
-    bool barrier; /* set by the lowering when this dispatch needs the results of an earlier one of the
-                     same op; set by plan.c for the first one from declared accesses */
+    bool barrier; /* set by the lowering when this dispatch needs the results of an earlier one of
+                     the same op; what happens between ops follows from dev_op_access() */
 };
 
 /* Embedded SPIR-V with its requirements: generated array, see shaders/variants.tsv. */
