@@ -321,7 +321,8 @@ uint64_t dev_moe_lists_bytes(const struct dev *d, uint32_t max_rows, uint32_t n_
 /* Starts an empty plan for up to max_rows rows and max_out outputs (<= those of the step). */
 bool plan_create(struct dev *d, const struct dev_step *s, uint32_t max_rows, uint32_t max_out,
                  struct plan **out, struct err *e) WARN_UNUSED;
-/* Appends an op (copied). The results are those of running ops in the order added. Shapes and limits are checked here: ERR_ARG / ERR_LIMIT name the op. */
+/* Appends an op (copied). The results are those of running ops in the order added. Shapes and limits
+ * are checked here: ERR_ARG / ERR_LIMIT name the op. */
 bool plan_add(struct plan *p, const struct op *op, struct err *e) WARN_UNUSED;
 /* Compiles and records; afterwards nothing can be added. Cost: rare. */
 bool plan_finish(struct plan *p, struct err *e) WARN_UNUSED;
