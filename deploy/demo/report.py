@@ -62,7 +62,7 @@ of held-out answers.
 {notes}
 {loss}
 
-All points are in `loss.csv` (the prediction block joins halfway; 0 before).
+All points are in `loss.csv` (the prediction block joins for the last 35 % of the steps; 0 before).
 
 ## Expert load
 
