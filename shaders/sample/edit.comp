@@ -1,5 +1,5 @@
-/* Changes single logits before selection: one invocation per edit. Edits that name an output or a
- * token that is not there are ignored.
+/* Changes single logits before selection. A small fixed grid shares out the edits, because most steps
+ * have none. Edits that name an output or a token that is not there are ignored.
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -13,15 +13,16 @@ BUFFER(2, restrict, logits_buf, float, logits);
 
 void main()
 {
-    uint i = gl_GlobalInvocationID.x;
-    if (i >= head[ABI_HEAD_N_EDITS])
-        return;
-    uvec4 e = edits[i]; /* out, token, scale, bias */
-    if (e.x >= head[ABI_HEAD_N_OUT] || e.y >= p.vocab)
-        return;
-    uint at = p.logits_base + e.x * p.logits_stride + e.y;
-    float l = logits[at];
-    float scale = uintBitsToFloat(e.z);
-    l = l > 0.0 ? l / scale : l * scale;
-    logits[at] = l + uintBitsToFloat(e.w);
+    uint n = head[ABI_HEAD_N_EDITS];
+    uint width = gl_NumWorkGroups.x * gl_WorkGroupSize.x;
+    for (uint i = gl_GlobalInvocationID.x; i < n; i += width) {
+        uvec4 e = edits[i]; /* out, token, scale, bias */
+        if (e.x >= head[ABI_HEAD_N_OUT] || e.y >= p.vocab)
+            continue;
+        uint at = p.logits_base + e.x * p.logits_stride + e.y;
+        float l = logits[at];
+        float scale = uintBitsToFloat(e.z);
+        l = l > 0.0 ? l / scale : l * scale;
+        logits[at] = l + uintBitsToFloat(e.w);
+    }
 }

@@ -734,6 +734,8 @@ static bool lower_mla_attn(struct lowering *l, const struct op_mla_attn *o)
 /* ---- output -------------------------------------------------------------------------------------
  */
 
+enum { EDIT_GROUPS = 32 };
+
 static bool lower_edit(struct lowering *l, const struct op_edit *o)
 {
     if (l->max_out == 0 || l->step->max_edits == 0)
@@ -744,7 +746,8 @@ static bool lower_edit(struct lowering *l, const struct op_edit *o)
         !bind_view(l, x, &o->logits, l->max_out, o->vocab, &p.logits_base))
         return false;
     push(x, &p, sizeof p);
-    grid(x, div_up(l->step->max_edits, x->spec[SPEC_LOCAL_X]), 1, 1);
+    uint32_t groups = div_up(l->step->max_edits, x->spec[SPEC_LOCAL_X]);
+    grid(x, groups < EDIT_GROUPS ? groups : EDIT_GROUPS, 1, 1);
     return true;
 }
 
