@@ -239,7 +239,6 @@ static bool build_plan(struct model *m, uint32_t max_rows, uint32_t last_layer, 
     TRY(arch_deepseek2_layers(p, &c, 0, last_layer, e));
     TRY(!head || arch_deepseek2_head(p, &c, e));
     TRY(plan_finish(p, e));
-    malloc_trim(0); /* compiling pipelines frees much that the C library would keep */
     *out = p;
     return true;
 fail:
@@ -258,11 +257,14 @@ bool model_run(struct model *m, struct err *e)
     uint32_t rows = 1u << bucket;
     if (rows > m->max_rows)
         rows = m->max_rows;
-    if (!m->plans[bucket] &&
-        !build_plan(m, rows, m->hp.n_layers, true, &m->plans[bucket], e))
+    bool first = !m->plans[bucket];
+    if (first && !build_plan(m, rows, m->hp.n_layers, true, &m->plans[bucket], e))
         return err_prefix(e, "plan for %u rows", rows);
     memset(dev_buf_map(m->step.stats), 0, m->step.n_stats * sizeof(uint32_t));
-    return plan_run(m->plans[bucket], e);
+    bool ok = plan_run(m->plans[bucket], e);
+    if (first)
+        malloc_trim(0); /* drivers compile at the first run; the C library would keep that memory */
+    return ok;
 }
 
 uint64_t model_step_bytes(const struct model *m)
