@@ -6,6 +6,7 @@ EXTRA_DIST += \
 	deploy/quickstart \
 	deploy/container/Containerfile \
 	deploy/container/README.md \
+	deploy/demo/REPORT.md \
 	deploy/demo/bpe.py \
 	deploy/demo/chat.jinja \
 	deploy/demo/chat.py \
@@ -13,6 +14,8 @@ EXTRA_DIST += \
 	deploy/demo/evaluate.py \
 	deploy/demo/export.py \
 	deploy/demo/gguf.py \
+	deploy/demo/heldout.jsonl \
+	deploy/demo/loss.csv \
 	deploy/demo/model.py \
 	deploy/demo/report.py \
 	deploy/demo/train \

@@ -17,7 +17,7 @@ git -C "$root" -c core.quotePath=off -c safe.directory="$root" ls-files |
     grep -vE '^(\.gitignore|\.gitattributes|\.ci/)' | LC_ALL=C sort > "$tmp/tracked"
 
 # Some of the names are folders, which stand for all files in them.
-make -s -C "$build" print-distfiles | LC_ALL=C sort -u > "$tmp/named"
+MAKEFLAGS='' make -s -C "$build" print-distfiles | LC_ALL=C sort -u > "$tmp/named"
 while read -r name; do
     if [ -d "$root/$name" ]; then
         (cd "$root" && find "$name" -type f)
