@@ -5,6 +5,7 @@
 
 #include "engine.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -147,6 +148,9 @@ static char *default_cache_dir(void)
 
 bool engine_open(const struct engine_options *opt, struct engine **out, struct err *e)
 {
+    /* Software drivers compile on threads of their own, and the C library would give each an arena
+     * that keeps the compiler's garbage: 249 MB resident instead of 233 MB with the demo model. */
+    mallopt(M_ARENA_MAX, 1);
     struct engine *eng = mem_zalloc(sizeof *eng);
     struct gguf *g = NULL;
     char *cache = opt->cache_dir ? mem_strdup(opt->cache_dir) : default_cache_dir();
