@@ -60,7 +60,7 @@ struct process {
     struct err load_error;
 };
 
-static volatile int hurry; /* a second stop signal came; read by http_drain */
+static atomic_bool hurry; /* a second stop signal came */
 
 /* ---- telling ---------------------------------------------------------------------------------- */
 
@@ -282,7 +282,7 @@ static void *second_signal(void *user)
     do
         sigwait(set, &sig);
     while (sig != SIGTERM && sig != SIGINT && sig != SIGUSR1);
-    hurry = 1;
+    atomic_store(&hurry, true);
     return NULL;
 }
 

@@ -1002,7 +1002,7 @@ START_TEST(close_ends_streams_with_an_error_event)
         open_stream(&c[i], i % 2 ? "#tokens=8000##us=5000#" : "#queue_ms=60000#", "");
     ck_assert(test_wait_streams(&server, N, 3000));
     sleep_ms(50);
-    volatile int hurry = 1;
+    atomic_bool hurry = true;
     ck_assert(!http_drain(server.http, 60000, &hurry));
     ck_assert(http_close(&server.http));
     for (int i = 0; i < N; i++) {

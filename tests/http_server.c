@@ -85,17 +85,6 @@ bool test_wait_active(struct test_server *s, unsigned n, int ms)
     return fake_engine_active(s->engine) == n;
 }
 
-bool test_wait_requests(struct test_server *s, unsigned n, int ms)
-{
-    struct http_stats stats;
-    for (;; ms -= 5) {
-        http_stats(s->http, &stats);
-        if (stats.requests == n || ms <= 0)
-            return stats.requests == n;
-        sleep_ms(5);
-    }
-}
-
 void test_good_request(struct test_server *s)
 {
     struct http_reply r;

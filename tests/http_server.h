@@ -36,7 +36,6 @@ int test_listen(int *port);
 /* True when the engine works on `n` streams (released ones do not count) within ms. */
 bool test_wait_streams(struct test_server *s, unsigned n, int ms);
 bool test_wait_active(struct test_server *s, unsigned n, int ms);
-bool test_wait_requests(struct test_server *s, unsigned n, int ms);
 /* A chat request that must succeed. */
 void test_good_request(struct test_server *s);
 

@@ -120,7 +120,6 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     x->rest = "";
     x->target_ok = guard_check_target(target, &x->target_error);
     snprintf(x->target, sizeof x->target, "%s", target ? target : "");
-    atomic_fetch_add(&s->requests_total, 1);
     return x;
 }
 

@@ -41,7 +41,6 @@ void guard_add(struct guard_head *h, const char *name, size_t name_len, const ch
         {"authorization", &h->authorization},
         {"x-api-key", &h->x_api_key},
         {"expect", &h->expect},
-        {"origin", &h->origin},
     };
     h->n_fields++;
     h->bad_name |= name_len == 0;

@@ -22,7 +22,7 @@ struct guard_field {
 
 struct guard_head {
     struct guard_field host, content_length, transfer_encoding, content_type, content_encoding,
-        authorization, x_api_key, expect, origin;
+        authorization, x_api_key, expect;
     unsigned n_fields;
     bool bad_name;  /* a field name with other than token characters (such as a space) */
     bool bad_value; /* a field value with control characters */

@@ -6,6 +6,7 @@
 #ifndef SEEKD_HTTP_HTTP_H
 #define SEEKD_HTTP_HTTP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,9 +43,9 @@ bool http_open(struct app *app, const struct http_options *opt, struct http_serv
                struct err *e) WARN_UNUSED;
 
 /* Stops taking connections; new requests on open ones get 503. Returns when no request is being
- * answered, after drain_ms, or once *hurry (may be NULL) is not 0; true when none is left.
+ * answered, after drain_ms, or once *hurry (may be NULL) is set; true when none is left.
  * Call from one thread. */
-bool http_drain(struct http_server *s, unsigned drain_ms, const volatile int *hurry);
+bool http_drain(struct http_server *s, unsigned drain_ms, const atomic_bool *hurry);
 
 /* Ends what still runs (streams get an error event), stops all threads and frees. Works without
  * http_drain. False when a request could not be ended: the process must then exit. */
@@ -53,7 +54,6 @@ bool http_close(struct http_server **s);
 struct http_stats {
     unsigned connections; /* open now */
     unsigned requests;    /* being answered now */
-    uint64_t requests_total;
 };
 void http_stats(const struct http_server *s, struct http_stats *out);
 

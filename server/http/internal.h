@@ -26,7 +26,6 @@ struct http_server {
     struct workers *workers;
     atomic_uint connections;
     atomic_uint busy; /* requests handed to a handler and not yet completed */
-    atomic_uint_least64_t requests_total;
     atomic_size_t bodies_bytes; /* reserved for request bodies */
     atomic_bool draining;       /* new requests get 503 */
     atomic_bool closing;        /* no request may suspend any more that does not yet */

@@ -154,11 +154,11 @@ static void stop_listening(struct http_server *s)
         close(fd);
 }
 
-bool http_drain(struct http_server *s, unsigned drain_ms, const volatile int *hurry)
+bool http_drain(struct http_server *s, unsigned drain_ms, const atomic_bool *hurry)
 {
     stop_listening(s);
     uint64_t until = clock_now_us() + (uint64_t)drain_ms * 1000u;
-    while (atomic_load(&s->busy) && clock_now_us() < until && !(hurry && *hurry))
+    while (atomic_load(&s->busy) && clock_now_us() < until && !(hurry && atomic_load(hurry)))
         sleep_ms(20);
     return !atomic_load(&s->busy);
 }
@@ -212,6 +212,5 @@ bool http_close(struct http_server **out)
 void http_stats(const struct http_server *s, struct http_stats *out)
 {
     *out = (struct http_stats){.connections = atomic_load(&s->connections),
-                               .requests = atomic_load(&s->busy),
-                               .requests_total = atomic_load(&s->requests_total)};
+                               .requests = atomic_load(&s->busy)};
 }
