@@ -11,11 +11,13 @@ tests_check_http_LDADD = $(SERVER_TEST_LDADD)
 tests_check_http_bad_SOURCES = tests/check_http_bad.c $(http_test_sources)
 tests_check_http_bad_LDADD = $(SERVER_TEST_LDADD)
 
-check_PROGRAMS += tests/check_api tests/check_config
+check_PROGRAMS += tests/check_api tests/check_config tests/check_gate
 tests_check_api_SOURCES = tests/check_api.c $(fake_engine_sources)
 tests_check_api_LDADD = $(SERVER_TEST_LDADD)
 tests_check_config_SOURCES = tests/check_config.c
 tests_check_config_LDADD = $(SERVER_TEST_LDADD)
+tests_check_gate_SOURCES = tests/check_gate.c
+tests_check_gate_LDADD = $(SERVER_TEST_LDADD)
 
 # The whole program on the scripted engine, for tests/check_seekd.sh.
 check_PROGRAMS += tests/seekd_scripted
@@ -47,6 +49,7 @@ endif
 TESTS += \
 	tests/check_api \
 	tests/check_config \
+	tests/check_gate \
 	tests/check_http \
 	tests/check_http_bad \
 	tests/check_seekd.sh \
