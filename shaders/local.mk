@@ -14,6 +14,6 @@ shaders/libshaders_a-shader_table.$(OBJEXT): $(SHADER_INCS)
 EXTRA_DIST += shaders/variants.tsv shaders/variants.sh shaders/embed.sh shaders/build.sh \
 	shaders/README.md shaders/attn shaders/copy shaders/embed shaders/gemm shaders/include \
 	shaders/moe shaders/norm shaders/rope shaders/sample
-CLEANFILES += $(SHADER_INCS) $(SHADER_INCS:.inc=.d)
+CLEANFILES += $(SHADER_INCS) $(SHADER_INCS:.inc=.d) shaders/spv/*.defs*
 
 -include $(SHADER_INCS:.inc=.d)

@@ -451,6 +451,10 @@ static const uint32_t spv_mla_prep[] = {
 #include "spv/mla_prep.inc"
 };
 
+static const uint32_t spv_mla_prep_wide16[] = {
+#include "spv/mla_prep_wide16.inc"
+};
+
 static const uint32_t spv_mla_attn_h1[] = {
 #include "spv/mla_attn_h1.inc"
 };
@@ -461,6 +465,10 @@ static const uint32_t spv_mla_attn_h1_shuffle[] = {
 
 static const uint32_t spv_mla_attn_h1_wide[] = {
 #include "spv/mla_attn_h1_wide.inc"
+};
+
+static const uint32_t spv_mla_attn_h1_wide16[] = {
+#include "spv/mla_attn_h1_wide16.inc"
 };
 
 static const uint32_t spv_mla_attn_h8_shuffle[] = {
@@ -477,6 +485,10 @@ static const uint32_t spv_mla_attn_h4_shuffle[] = {
 
 static const uint32_t spv_mla_attn_h4_wide[] = {
 #include "spv/mla_attn_h4_wide.inc"
+};
+
+static const uint32_t spv_mla_attn_h4_wide16[] = {
+#include "spv/mla_attn_h4_wide16.inc"
 };
 
 static const uint32_t spv_route[] = {
@@ -728,12 +740,16 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH | VK_FEAT_HARDWARE},
     {"mla_prep", spv_mla_prep, sizeof spv_mla_prep,
      0},
+    {"mla_prep_wide16", spv_mla_prep_wide16, sizeof spv_mla_prep_wide16,
+     VK_FEAT_16BIT_STORAGE | VK_FEAT_HARDWARE},
     {"mla_attn_h1", spv_mla_attn_h1, sizeof spv_mla_attn_h1,
      0},
     {"mla_attn_h1_shuffle", spv_mla_attn_h1_shuffle, sizeof spv_mla_attn_h1_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"mla_attn_h1_wide", spv_mla_attn_h1_wide, sizeof spv_mla_attn_h1_wide,
      VK_FEAT_HARDWARE},
+    {"mla_attn_h1_wide16", spv_mla_attn_h1_wide16, sizeof spv_mla_attn_h1_wide16,
+     VK_FEAT_16BIT_STORAGE | VK_FEAT_HARDWARE},
     {"mla_attn_h8_shuffle", spv_mla_attn_h8_shuffle, sizeof spv_mla_attn_h8_shuffle,
      VK_FEAT_SUBGROUP_ARITH},
     {"mla_attn_h4", spv_mla_attn_h4, sizeof spv_mla_attn_h4,
@@ -742,6 +758,8 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH},
     {"mla_attn_h4_wide", spv_mla_attn_h4_wide, sizeof spv_mla_attn_h4_wide,
      VK_FEAT_HARDWARE},
+    {"mla_attn_h4_wide16", spv_mla_attn_h4_wide16, sizeof spv_mla_attn_h4_wide16,
+     VK_FEAT_16BIT_STORAGE | VK_FEAT_HARDWARE},
     {"route", spv_route, sizeof spv_route,
      0},
     {"moe_plan", spv_moe_plan, sizeof spv_moe_plan,

@@ -6,14 +6,18 @@
  * (invocation = position), running maximum and sum (online softmax), then the weighted sum of
  * latents (invocation = 4 latent elements), accumulated in dst itself, which only this invocation
  * touches. SHUFFLE: workgroup of 8 = lanes 0..7 of a subgroup; scores and query stay in registers
- * and are handed around; no shared memory. Otherwise shared memory: HEADS * 32 * 4 bytes. Spec: A
- * latent, B rope, C 1 when the cache holds halves.
+ * and are handed around; no shared memory. Otherwise shared memory: HEADS * 32 * 4 bytes. STORE16:
+ * halves are loaded as such and not unpacked from words; the values are the same. Spec: A latent,
+ * B rope, C 1 when the cache holds halves.
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #ifdef SHUFFLE
 #extension GL_KHR_shader_subgroup_shuffle : require
+#endif
+#ifdef STORE16
+#extension GL_EXT_shader_16bit_storage : require
 #endif
 #include "base.glsl"
 
@@ -28,7 +32,11 @@ BUFFER(2, readonly, q_buf, vec4, q);
 BUFFER(3, restrict, dst_buf, vec4, dst);
 BUFFER(4, readonly, table_buf, uint, table);
 BUFFER(5, readonly, cache_buf, vec4, cache32);
+#ifdef STORE16
+BUFFER(5, readonly, cache_half_buf, f16vec4, cache16);
+#else
 BUFFER(5, readonly, cache_half_buf, uvec2, cache16);
+#endif
 
 #define BLOCK 32u
 const uint QUADS = (LATENT + ROPE) / 4u;
@@ -37,8 +45,12 @@ const uint LATENT_QUADS = LATENT / 4u;
 vec4 cached(uint quad)
 {
     if (CACHE_F16 != 0) {
+#ifdef STORE16
+        return vec4(cache16[quad]);
+#else
         uvec2 v = cache16[quad];
         return vec4(unpackHalf2x16(v.x), unpackHalf2x16(v.y));
+#endif
     }
     return cache32[quad];
 }

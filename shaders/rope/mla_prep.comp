@@ -2,10 +2,14 @@
  * stores both in the cache page of the row's position, and rotates the rope part of every query
  * head. Grid: x = row. Shared memory: reduce.glsl. Pairs (2i, 2i+1) are rotated (MODELS:
  * interleaved). The cache is an array of floats, or of pairs of halves when CACHE_F16 (SPEC_A) is
- * 1.
+ * 1. STORE16: halves are stored as 16-bit words and not packed into 32; the bits are the same, as
+ * half_bits() rounds in both (a conversion to float16_t may round either way).
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#ifdef STORE16
+#extension GL_EXT_shader_16bit_storage : require
+#endif
 #include "base.glsl"
 #include "reduce.glsl"
 
@@ -21,15 +25,23 @@ BUFFER(5, readonly, norm_buf, vec2, norm);
 BUFFER(6, readonly, rope_buf, vec2, rope);
 BUFFER(7, readonly, table_buf, uint, table);
 BUFFER(8, writeonly, cache_buf, vec2, cache32);
+#ifdef STORE16
+BUFFER(8, writeonly, cache_half_buf, u16vec2, cache16);
+#else
 BUFFER(8, writeonly, cache_half_buf, uint, cache16);
+#endif
 
 /* `at`: pair index in the cache. */
 void cache_store(uint at, vec2 v)
 {
-    if (CACHE_F16 != 0)
-        cache16[at] = half_bits(v.x) | half_bits(v.y) << 16;
-    else
+    if (CACHE_F16 == 0)
         cache32[at] = v;
+    else
+#ifdef STORE16
+        cache16[at] = u16vec2(uvec2(half_bits(v.x), half_bits(v.y)));
+#else
+        cache16[at] = half_bits(v.x) | half_bits(v.y) << 16;
+#endif
 }
 
 /* Rotates pair i of a rope part by the angle of position pos. */

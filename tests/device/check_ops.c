@@ -460,20 +460,25 @@ static const float *entry(const void *ctx, uint32_t u)
     return c->m->shadow + slot_of(c->m, c->seq, u);
 }
 
+static struct op attn_op(const struct mla *m, struct dev_buf *q, struct dev_buf *dst)
+{
+    return (struct op){.kind = OP_MLA_ATTN,
+                       .u.mla_attn = {.q = {q, 0, (uint32_t)(m->n_head * mla_width(m))},
+                                      .dst = {dst, 0, m->n_head * m->latent},
+                                      .cache = m->cache,
+                                      .cache_f16 = m->f16,
+                                      .n_head = m->n_head,
+                                      .latent = m->latent,
+                                      .n_rope = m->rope,
+                                      .scale = 0.125f}};
+}
+
 static float *attn_run(const struct mla *m, struct dev_buf *q, uint32_t n, uint32_t bucket)
 {
     size_t bytes = (size_t)bucket * m->n_head * m->latent * 4;
     struct dev_buf *dst = rig_zeros(&rig, bytes);
     float *out = malloc(bytes);
-    struct op op = {.kind = OP_MLA_ATTN,
-                    .u.mla_attn = {.q = {q, 0, (uint32_t)(m->n_head * mla_width(m))},
-                                   .dst = {dst, 0, m->n_head * m->latent},
-                                   .cache = m->cache,
-                                   .cache_f16 = m->f16,
-                                   .n_head = m->n_head,
-                                   .latent = m->latent,
-                                   .n_rope = m->rope,
-                                   .scale = 0.125f}};
+    struct op op = attn_op(m, q, dst);
     rig_head(&rig, n, 0, 0);
     rig_run(&rig, &op, bucket, 0);
     rig_read(&rig, dst, out, bytes);
@@ -561,78 +566,247 @@ static void check_cache_row(const struct mla *m, const float *cache, uint32_t ro
                       "row %u element %u: %g, want %g", row, i, got[i], want[i]);
 }
 
-START_TEST(mla_prep)
-{
-    struct mla m = {.n_head = 3, .nope = 12, .latent = 64, .rope = 16, .n_pages = 9, .f16 = _i % 2};
-    static const uint32_t positions[] = {0, 63, 64, 700, 255, 256};
-    enum { N = 6 };
-    uint32_t q_head = m.nope + m.rope, width = (uint32_t)mla_width(&m);
-    float *q = rig_floats(N * m.n_head * q_head, 1), *kv = rig_floats(N * (width + 4), 2);
-    float *norm = rig_floats(m.latent, 1), *dst = calloc(N * m.n_head * width, sizeof *dst);
+/* Rows for mla_prep, at prep_positions of sequence 0. */
+enum { PREP_ROWS = 6 };
+static const uint32_t prep_positions[PREP_ROWS] = {0, 63, 64, 700, 255, 256};
 
-    rig_set_mode(&rig, (enum rig_mode)(_i / 2));
-    mla_make(&m);
+struct prep {
+    struct mla m;
+    uint32_t q_head, width;
+    float *q, *kv, *norm;
+    struct dev_buf *q_buf, *kv_buf, *norm_buf, *rope_buf, *dst_buf;
+};
+
+static void prep_make(struct prep *p, bool f16)
+{
+    p->m =
+        (struct mla){.n_head = 3, .nope = 12, .latent = 64, .rope = 16, .n_pages = 9, .f16 = f16};
+    p->q_head = p->m.nope + p->m.rope;
+    p->width = (uint32_t)mla_width(&p->m);
+    p->q = rig_floats(PREP_ROWS * p->m.n_head * p->q_head, 1);
+    p->kv = rig_floats(PREP_ROWS * (p->width + 4), 2);
+    p->norm = rig_floats(p->m.latent, 1);
+    mla_make(&p->m);
     uint32_t *table = dev_buf_map(rig.step.block_table);
     table[0] = 7;  /* positions 0 and 63, */
     table[1] = 2;  /* 64, */
     table[3] = 5;  /* 255, */
     table[4] = 4;  /* 256 */
     table[10] = 8; /* and 700 */
-    for (uint32_t r = 0; r < N; r++)
-        step_rows()[r] = (struct dev_row){.pos = positions[r], .seq = 0};
-    struct dev_buf *qb = rig_buf(&rig, q, N * m.n_head * q_head * 4);
-    struct dev_buf *kb = rig_buf(&rig, kv, N * (width + 4) * 4);
-    struct dev_buf *nb = rig_buf(&rig, norm, m.latent * 4), *rb = rope_table(m.rope, 4);
-    struct dev_buf *db = rig_zeros(&rig, N * m.n_head * width * 4);
-    struct op op = {.kind = OP_MLA_PREP,
-                    .u.mla_prep = {.q = {qb, 0, m.n_head * q_head},
-                                   .dst = {db, 0, m.n_head * width},
-                                   .kv = {kb, 0, width + 4},
-                                   .norm = nb,
-                                   .eps = 1e-6f,
-                                   .rope = {rb, m.rope},
-                                   .cache = m.cache,
-                                   .cache_f16 = m.f16,
-                                   .n_head = m.n_head,
-                                   .nope = m.nope,
-                                   .latent = m.latent}};
-    rig_head(&rig, N, 0, 0);
-    rig_run(&rig, &op, N, 0);
-    size_t n = m.n_pages * 64 * mla_width(&m);
+    for (uint32_t r = 0; r < PREP_ROWS; r++)
+        step_rows()[r] = (struct dev_row){.pos = prep_positions[r], .seq = 0};
+    p->q_buf = rig_buf(&rig, p->q, PREP_ROWS * p->m.n_head * p->q_head * 4);
+    p->kv_buf = rig_buf(&rig, p->kv, PREP_ROWS * (p->width + 4) * 4);
+    p->norm_buf = rig_buf(&rig, p->norm, p->m.latent * 4);
+    p->rope_buf = rope_table(p->m.rope, 4);
+    p->dst_buf = rig_zeros(&rig, PREP_ROWS * p->m.n_head * p->width * 4);
+}
+
+static void prep_free(struct prep *p)
+{
+    free(p->q);
+    free(p->kv);
+    free(p->norm);
+    rig_free(&rig, p->q_buf);
+    rig_free(&rig, p->kv_buf);
+    rig_free(&rig, p->norm_buf);
+    rig_free(&rig, p->rope_buf);
+    rig_free(&rig, p->dst_buf);
+    mla_free(&p->m);
+}
+
+/* Elements of the whole cache. */
+static size_t prep_elements(const struct prep *p)
+{
+    return p->m.n_pages * 64 * mla_width(&p->m);
+}
+
+static struct op prep_op(const struct prep *p)
+{
+    return (struct op){.kind = OP_MLA_PREP,
+                       .u.mla_prep = {.q = {p->q_buf, 0, p->m.n_head * p->q_head},
+                                      .dst = {p->dst_buf, 0, p->m.n_head * p->width},
+                                      .kv = {p->kv_buf, 0, p->width + 4},
+                                      .norm = p->norm_buf,
+                                      .eps = 1e-6f,
+                                      .rope = {p->rope_buf, p->m.rope},
+                                      .cache = p->m.cache,
+                                      .cache_f16 = p->m.f16,
+                                      .n_head = p->m.n_head,
+                                      .nope = p->m.nope,
+                                      .latent = p->m.latent}};
+}
+
+static void prep_run(const struct prep *p)
+{
+    struct op op = prep_op(p);
+    rig_head(&rig, PREP_ROWS, 0, 0);
+    rig_run(&rig, &op, PREP_ROWS, 0);
+}
+
+/* The cache as floats. */
+static float *prep_cache(const struct prep *p)
+{
+    size_t n = prep_elements(p);
     float *cache = malloc(n * sizeof *cache);
-    if (m.f16) {
-        uint16_t *half = malloc(n * sizeof *half);
-        rig_read(&rig, m.cache, half, n * 2);
-        for (size_t i = 0; i < n; i++)
-            cache[i] = quant_f16_to_f32(half[i]);
-        free(half);
-    } else {
-        rig_read(&rig, m.cache, cache, n * 4);
+    if (!p->m.f16) {
+        rig_read(&rig, p->m.cache, cache, n * 4);
+        return cache;
     }
-    rig_read(&rig, db, dst, N * m.n_head * width * 4);
-    for (uint32_t r = 0; r < N; r++) {
-        check_cache_row(&m, cache, r, kv + r * (width + 4), norm);
-        for (uint32_t h = 0; h < m.n_head; h++) {
-            double want[64];
-            const float *got = dst + (r * m.n_head + h) * width + m.latent;
-            ref_rope(q + (r * m.n_head + h) * q_head + m.nope, m.rope, positions[r], 10000, want);
-            for (uint32_t i = 0; i < m.rope; i++)
-                ck_assert_msg(fabs(got[i] - want[i]) <= 2e-6 * (1 + fabs(want[i])),
-                              "row %u head %u: %g, want %g", r, h, got[i], want[i]);
-            ck_assert(got[-1] == 0); /* the latent part is not ours */
-        }
+    uint16_t *half = malloc(n * sizeof *half);
+    rig_read(&rig, p->m.cache, half, n * 2);
+    for (size_t i = 0; i < n; i++)
+        cache[i] = quant_f16_to_f32(half[i]);
+    free(half);
+    return cache;
+}
+
+/* The rope part of every query head of a row. */
+static void check_prep_queries(const struct prep *p, const float *dst, uint32_t row)
+{
+    for (uint32_t h = 0; h < p->m.n_head; h++) {
+        double want[64];
+        const float *got = dst + (row * p->m.n_head + h) * p->width + p->m.latent;
+        ref_rope(p->q + (row * p->m.n_head + h) * p->q_head + p->m.nope, p->m.rope,
+                 prep_positions[row], 10000, want);
+        for (uint32_t i = 0; i < p->m.rope; i++)
+            ck_assert_msg(fabs(got[i] - want[i]) <= 2e-6 * (1 + fabs(want[i])),
+                          "row %u head %u: %g, want %g", row, h, got[i], want[i]);
+        ck_assert(got[-1] == 0); /* the latent part is not ours */
+    }
+}
+
+START_TEST(mla_prep)
+{
+    struct prep p;
+
+    rig_set_mode(&rig, (enum rig_mode)(_i / 2));
+    prep_make(&p, _i % 2);
+    prep_run(&p);
+    size_t dst_bytes = PREP_ROWS * p.m.n_head * p.width * sizeof(float);
+    float *cache = prep_cache(&p), *dst = malloc(dst_bytes);
+    rig_read(&rig, p.dst_buf, dst, dst_bytes);
+    for (uint32_t r = 0; r < PREP_ROWS; r++) {
+        check_cache_row(&p.m, cache, r, p.kv + r * (p.width + 4), p.norm);
+        check_prep_queries(&p, dst, r);
     }
     free(cache);
-    free(q);
-    free(kv);
-    free(norm);
     free(dst);
+    prep_free(&p);
+}
+END_TEST
+
+/* ---- 16-bit storage -----------------------------------------------------------------------------
+ */
+
+/* Ways to run an op over a cache of halves. They give the same bits. */
+enum halves_way { HALVES_PORTABLE, HALVES_WORDS, HALVES_DIRECT, HALVES_COUNT };
+
+/* PORTABLE: the portable tier. WORDS: GPU variants without 16-bit storage. DIRECT: with it; false
+ * where the device has none. */
+static bool halves_way(enum halves_way way)
+{
+    struct vk_dev *vd = vk_of(rig.dev);
+    rig_set_mode(&rig, way == HALVES_PORTABLE ? RIG_PORTABLE : RIG_SPLIT);
+    if (way == HALVES_WORDS)
+        vd->adapter.caps.features &= ~(uint32_t)VK_FEAT_16BIT_STORAGE;
+    return way != HALVES_DIRECT || (vd->adapter.caps.features & VK_FEAT_16BIT_STORAGE);
+}
+
+/* The op is run by this shader, else the comparison would say nothing. */
+static void expect_shader(const struct op *op, uint32_t bucket, const char *name)
+{
+    struct vk_dev *vd = vk_of(rig.dev);
+    struct vk_dispatch list[VK_MAX_DISPATCH_PER_OP];
+    struct err e = ERR_INIT;
+    uint32_t n = 0;
+    if (!vk_lower(&vd->adapter.caps, vd->tier, op, &rig.step, bucket, 0, list, &n, &e))
+        rig_die("lowering", &e);
+    ck_assert_uint_eq(n, 1);
+    ck_assert_str_eq(vk_shaders[list[0].shader].name, name);
+}
+
+START_TEST(attn_halves)
+{
+    static const struct mla shapes[] = {{.n_head = 3, .latent = 64, .rope = 16, .f16 = 1},
+                                        {.n_head = 9, .latent = 36, .rope = 4, .f16 = 1},
+                                        {.n_head = 2, .latent = 512, .rope = 64, .f16 = 1}};
+    static const char *const one_head[] = {NULL, "mla_attn_h1_wide", "mla_attn_h1_wide16"};
+    static const char *const four_heads[] = {NULL, "mla_attn_h4_wide", "mla_attn_h4_wide16"};
+    enum { N = 8 };
+    struct mla m = shapes[_i];
+    float *want[2] = {NULL, NULL};
+
+    m.n_pages = 16;
+    mla_make(&m);
+    shuffle_pages(&m, 4, 4);
+    float *q = rig_floats(N * m.n_head * mla_width(&m), 1);
+    struct dev_buf *qb = rig_buf(&rig, q, N * m.n_head * mla_width(&m) * 4);
+    for (uint32_t r = 0; r < N; r++)
+        step_rows()[r] = (struct dev_row){.pos = 31 * r + r % 2, .seq = r % 4};
+    for (int way = 0; way < HALVES_COUNT; way++)
+        for (int k = 0; k < 2 && halves_way(way); k++) {
+            uint32_t n = k ? N : 1;
+            const char *name = k && m.n_head > 2 ? four_heads[way] : one_head[way];
+            struct op op = attn_op(&m, qb, qb);
+            if (name)
+                expect_shader(&op, n, name);
+            float *out = attn_run(&m, qb, n, n);
+            if (!want[k]) {
+                want[k] = out;
+                continue;
+            }
+            ck_assert_msg(memcmp(out, want[k], n * m.n_head * m.latent * sizeof *out) == 0,
+                          "%s, %u heads: other bits than the portable variant", name, m.n_head);
+            free(out);
+        }
+    free(want[0]);
+    free(want[1]);
+    free(q);
     rig_free(&rig, qb);
-    rig_free(&rig, kb);
-    rig_free(&rig, nb);
-    rig_free(&rig, rb);
-    rig_free(&rig, db);
     mla_free(&m);
+}
+END_TEST
+
+/* The first row stands at position 0, where rotating changes nothing: its rope part says how
+ * values between two halves, below the smallest and above the largest are rounded. */
+static const float hard_to_round[16] = {
+    2049.0f,       2051.0f,      -2049.0f,     1.00048828125f, 65519.0f,        65520.0f,
+    -70000.0f,     65504.0f,     0x1p-24f,     0x1p-25f,       0x1.000002p-25f, 0x1.8p-24f,
+    -0x1.ffcp-15f, 0x1.ffep-15f, 0x1.ffdp-15f, -0x1p-26f};
+
+START_TEST(prep_halves)
+{
+    struct prep p;
+    uint16_t *got[HALVES_COUNT] = {NULL};
+
+    prep_make(&p, true);
+    ck_assert_uint_eq(p.m.rope, 16);
+    memcpy(p.kv + p.m.latent, hard_to_round, sizeof hard_to_round);
+    rig_free(&rig, p.kv_buf);
+    p.kv_buf = rig_buf(&rig, p.kv, PREP_ROWS * (p.width + 4) * 4);
+    size_t bytes = prep_elements(&p) * sizeof(uint16_t);
+    uint16_t *before = malloc(bytes);
+    rig_read(&rig, p.m.cache, before, bytes);
+    for (int way = HALVES_WORDS; way < HALVES_COUNT && halves_way(way); way++) {
+        struct err e = ERR_INIT;
+        struct op op = prep_op(&p);
+        if (!dev_buf_write(rig.dev, p.m.cache, 0, before, bytes, &e))
+            rig_die("cache", &e);
+        expect_shader(&op, PREP_ROWS, way == HALVES_DIRECT ? "mla_prep_wide16" : "mla_prep");
+        prep_run(&p);
+        got[way] = malloc(bytes);
+        rig_read(&rig, p.m.cache, got[way], bytes);
+        for (uint32_t i = 0; i < p.m.rope; i++)
+            ck_assert_uint_eq(got[way][slot_of(&p.m, 0, 0) + p.m.latent + i],
+                              quant_f32_to_f16(hard_to_round[i]));
+    }
+    if (got[HALVES_DIRECT])
+        ck_assert(memcmp(got[HALVES_DIRECT], got[HALVES_WORDS], bytes) == 0);
+    for (int way = 0; way < HALVES_COUNT; way++)
+        free(got[way]);
+    free(before);
+    prep_free(&p);
 }
 END_TEST
 
@@ -1135,6 +1309,8 @@ static Suite *ops_suite(void)
     add(s, "gather", gather, 1);
     add(s, "mla_prep", mla_prep, 2 * RIG_MODE_COUNT);
     add(s, "mla_attn", mla_attn, 6 * RIG_MODE_COUNT);
+    add(s, "attn_halves", attn_halves, 3);
+    add(s, "prep_halves", prep_halves, 1);
     add(s, "route", route, 6 * RIG_MODE_COUNT);
     add(s, "moe", moe, 3 * RIG_MODE_COUNT);
     add(s, "edit", edit, 1);

@@ -115,17 +115,23 @@ enum { HW_NORM = 128, HW_ROUTE = 64, HW_PLAN = 128, HW_CANDIDATES = 128, HW_ATTN
 
 static const struct variant norm_variants[] = {{SHADER_RMSNORM_SUBGROUP, 0, 0, 0, {HW_NORM, 1, 1}},
                                                {SHADER_RMSNORM, 0, 0, 0, {LANES, 1, 1}}};
-static const struct variant attn_variants_1[] = {
+
+/* WIDE16 loads halves as such; over a cache of floats it is the same code as WIDE. */
+enum { N_ATTN = 4 };
+static const struct variant attn_variants_1[N_ATTN] = {
+    {SHADER_MLA_ATTN_H1_WIDE16, 0, 1, 0, {HW_ATTN, 1, 1}},
     {SHADER_MLA_ATTN_H1_WIDE, 0, 1, 0, {HW_ATTN, 1, 1}},
     {SHADER_MLA_ATTN_H1_SHUFFLE, 8, 1, 0, {8, 1, 1}},
     {SHADER_MLA_ATTN_H1, 0, 1, 0, {8, 1, 1}}};
-static const struct variant attn_variants_4[] = {
+static const struct variant attn_variants_4[N_ATTN] = {
+    {SHADER_MLA_ATTN_H4_WIDE16, 0, 4, 0, {HW_ATTN, 1, 1}},
     {SHADER_MLA_ATTN_H4_WIDE, 0, 4, 0, {HW_ATTN, 1, 1}},
     {SHADER_MLA_ATTN_H4_SHUFFLE, 8, 4, 0, {8, 1, 1}},
     {SHADER_MLA_ATTN_H4, 0, 4, 0, {8, 1, 1}}};
 
 /* 8 heads read every cache entry half as often, but leave a single row to one core. */
-static const struct variant attn_variants_8[] = {
+static const struct variant attn_variants_8[N_ATTN] = {
+    {SHADER_MLA_ATTN_H4_WIDE16, 0, 4, 0, {HW_ATTN, 1, 1}},
     {SHADER_MLA_ATTN_H4_WIDE, 0, 4, 0, {HW_ATTN, 1, 1}},
     {SHADER_MLA_ATTN_H8_SHUFFLE, 8, 8, 0, {8, 1, 1}},
     {SHADER_MLA_ATTN_H4, 0, 4, 0, {8, 1, 1}}};
@@ -136,6 +142,7 @@ struct single {
     uint16_t hardware, software;
 };
 static const struct single single_prep = {SHADER_MLA_PREP, WIDE, LANES};
+static const struct single single_prep_16 = {SHADER_MLA_PREP_WIDE16, WIDE, LANES};
 static const struct single single_route = {SHADER_ROUTE, HW_ROUTE, LANES};
 static const struct single single_plan = {SHADER_MOE_PLAN, HW_PLAN, LANES};
 static const struct single single_combine = {SHADER_MOE_COMBINE, WIDE, WIDE};
@@ -143,10 +150,21 @@ static const struct single single_gather = {SHADER_GATHER, WIDE, WIDE};
 static const struct single single_edit = {SHADER_EDIT, WIDE, LANES};
 static const struct single single_candidates = {SHADER_CANDIDATES, HW_CANDIDATES, LANES};
 
+static bool has_features(enum vk_shader_id shader, const struct vk_caps *caps)
+{
+    return (vk_shaders[shader].features & ~caps->features) == 0;
+}
+
 static bool usable(const struct variant *v, const struct vk_caps *caps)
 {
-    return (vk_shaders[v->shader].features & ~caps->features) == 0 &&
-           caps->subgroup_size >= v->min_subgroup;
+    return has_features(v->shader, caps) && caps->subgroup_size >= v->min_subgroup;
+}
+
+/* Both have the same width, so that the sum of squares is added up in the same order. */
+static const struct single *pick_prep(const struct vk_caps *caps, enum dev_tier tier)
+{
+    bool fast = tier != DEV_TIER_PORTABLE && has_features(single_prep_16.shader, caps);
+    return fast ? &single_prep_16 : &single_prep;
 }
 
 static const struct variant *pick(const struct variant *table, size_t n, const struct vk_caps *caps,
@@ -671,7 +689,7 @@ static bool lower_gather(struct lowering *l, const struct op_gather *o)
 static bool lower_mla_prep(struct lowering *l, const struct op_mla_prep *o)
 {
     uint32_t width = o->latent + o->rope.n_rope;
-    struct vk_dispatch *x = add_single(l, &single_prep);
+    struct vk_dispatch *x = add_single(l, pick_prep(l->caps, l->tier));
     struct mla_prep_push p = {.n_head = o->n_head,
                               .nope = o->nope,
                               .latent = o->latent,
@@ -710,7 +728,7 @@ static const struct variant *attn_table(const struct lowering *l, uint32_t n_hea
 static bool lower_mla_attn(struct lowering *l, const struct op_mla_attn *o)
 {
     const struct variant *table = attn_table(l, o->n_head);
-    const struct variant *v = pick(table, 3, l->caps, l->tier);
+    const struct variant *v = pick(table, N_ATTN, l->caps, l->tier);
     struct vk_dispatch *x = add(l, v->shader, v->local);
     struct mla_attn_push p = {.n_head = o->n_head,
                               .q_stride = o->q.stride,
@@ -864,15 +882,26 @@ static void print_table(const struct vk_caps *caps, FILE *out, const char *op,
     fputc('\n', out);
 }
 
+static void print_prep(const struct vk_caps *caps, FILE *out)
+{
+    const struct variant list[] = {{.shader = single_prep_16.shader},
+                                   {.shader = single_prep.shader}};
+    const struct single *picked = pick_prep(caps, DEV_TIER_AUTO);
+
+    fprintf(out, "  %-26s", "mla_prep");
+    for (int i = 0; i < 2; i++)
+        print_one(caps, out, &list[i], list[i].shader == picked->shader ? &list[i] : NULL);
+    fputc('\n', out);
+}
+
 void vk_print_variants(const struct vk_caps *caps, FILE *out)
 {
     static const struct {
         const char *op;
         const struct single *s;
     } singles[] = {
-        {"mla_prep", &single_prep},         {"route", &single_route},   {"moe_plan", &single_plan},
-        {"moe_combine", &single_combine},   {"gather", &single_gather}, {"edit", &single_edit},
-        {"candidates", &single_candidates},
+        {"route", &single_route},   {"moe_plan", &single_plan}, {"moe_combine", &single_combine},
+        {"gather", &single_gather}, {"edit", &single_edit},     {"candidates", &single_candidates},
     };
 
     for (int f = 0; f < FORM_COUNT; f++)
@@ -882,9 +911,10 @@ void vk_print_variants(const struct vk_caps *caps, FILE *out)
         fprintf(out, "  %-12s %-13s [%s]\n", "embed", quant_type_get(type_ids[t])->name,
                 vk_shaders[embed_shaders[t]].name);
     print_table(caps, out, "rmsnorm", norm_variants, 2);
-    print_table(caps, out, "mla_attn, 1 or 2 heads", attn_variants_1, 3);
-    print_table(caps, out, "mla_attn", attn_variants_4, 3);
-    print_table(caps, out, "mla_attn, 8 heads and more", attn_variants_8, 3);
+    print_prep(caps, out);
+    print_table(caps, out, "mla_attn, 1 or 2 heads", attn_variants_1, N_ATTN);
+    print_table(caps, out, "mla_attn", attn_variants_4, N_ATTN);
+    print_table(caps, out, "mla_attn, 8 heads and more", attn_variants_8, N_ATTN);
     for (size_t i = 0; i < sizeof singles / sizeof singles[0]; i++)
         fprintf(out, "  %-26s [%s]\n", singles[i].op, vk_shaders[singles[i].s->shader].name);
 }
