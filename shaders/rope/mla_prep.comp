@@ -34,14 +34,14 @@ BUFFER(8, writeonly, cache_half_buf, uint, cache16);
 /* `at`: pair index in the cache. */
 void cache_store(uint at, vec2 v)
 {
-    if (CACHE_F16 == 0)
-        cache32[at] = v;
-    else
+    if (CACHE_F16 != 0)
 #ifdef STORE16
         cache16[at] = u16vec2(uvec2(half_bits(v.x), half_bits(v.y)));
 #else
         cache16[at] = half_bits(v.x) | half_bits(v.y) << 16;
 #endif
+    else
+        cache32[at] = v;
 }
 
 /* Rotates pair i of a rope part by the angle of position pos. */
