@@ -6,6 +6,9 @@
 
 #include <dlfcn.h>
 
+/* The linker is asked for this name, and so takes this file out of its archive. */
+const char keep_loaded[] = "dlclose() does nothing";
+
 int dlclose(void *handle)
 {
     (void)handle;
