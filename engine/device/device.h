@@ -60,11 +60,13 @@ bool dev_list(FILE *out, struct err *e) WARN_UNUSED;
 
 enum dev_mem {
     DEV_MEM_DEVICE, /* device only; dev_buf_write/_read stage */
+    DEV_MEM_RAW,    /* as DEVICE, but content undefined at first: large pools written before read */
     DEV_MEM_STEP,   /* written by the host before a step, read by the device; mapped */
     DEV_MEM_RESULT  /* written by the device, read by the host after a step; mapped, host-cached */
 };
 
-/* `tag`: static string for memory reports. Content is zero at first. bytes <= max_alloc_bytes. */
+/* `tag`: static string for memory reports. Content is zero at first, except with DEV_MEM_RAW.
+ * bytes <= max_alloc_bytes. */
 bool dev_buf_create(struct dev *d, uint64_t bytes, enum dev_mem mem, const char *tag,
                     struct dev_buf **out, struct err *e) WARN_UNUSED;
 void dev_buf_destroy(struct dev *d, struct dev_buf **b);

@@ -117,7 +117,7 @@ static bool size_pool(struct model *m, const struct model_options *opt, struct e
     m->kv_bytes = n * page;
     m->kv = mem_calloc(hp->n_layers, sizeof *m->kv);
     for (uint32_t i = 0; i < hp->n_layers; i++) {
-        if (!dev_buf_create(m->d, n * layer_page, DEV_MEM_DEVICE, "kv", &m->kv[i], e))
+        if (!dev_buf_create(m->d, n * layer_page, DEV_MEM_RAW, "kv", &m->kv[i], e))
             return err_prefix(e, "KV pool");
     }
     return true;

@@ -19,7 +19,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-enum { MEM_KINDS = 3, BUF_ALIGN = 256, MAX_TAGS = 64 };
+enum { MEM_KINDS = 4, BUF_ALIGN = 256, MAX_TAGS = 64 };
 
 static const uint64_t slab_min_bytes = 64 * MIB, slab_max_bytes = 256 * MIB;
 static const uint64_t staging_half_bytes = 16 * MIB;
@@ -128,6 +128,7 @@ static bool pick_types(struct vk_dev *vd, uint32_t allowed, struct err *e)
     if (!find_device_type(vd, allowed, &type))
         FAIL(e, ERR_UNSUPPORTED, "the Vulkan device has no memory type for storage buffers");
     set_kind(vd, DEV_MEM_DEVICE, type);
+    set_kind(vd, DEV_MEM_RAW, type);
     if (!find_type(m, allowed, mapped | VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, step_heap_min_bytes,
                    &type) &&
         !find_type(m, allowed, mapped, 0, &type))
@@ -534,9 +535,10 @@ bool vk_buf_create(struct dev *d, uint64_t bytes, enum dev_mem mem, const char *
     vd->f->GetBufferMemoryRequirements(vd->handle, b->handle, &need);
     TRY(place(vd, b, &need, e));
     VK(vd, BindBufferMemory(vd->handle, b->handle, b->slab->memory, b->slab_offset), e);
-    if (mem != DEV_MEM_DEVICE)
+    if (mem == DEV_MEM_STEP || mem == DEV_MEM_RESULT)
         made->map = b->host;
-    TRY(zero(vd, b, e));
+    if (mem != DEV_MEM_RAW)
+        TRY(zero(vd, b, e));
     *out = made;
     return true;
 fail:
