@@ -31,7 +31,11 @@ gen=32
 }
 mkdir -p "$work"
 cd "$work"
-[ -e mini.gguf ] || python3 "$root/tests/bench/make_mini.py" mini.gguf
+if [ ! -e mini.gguf ]; then
+    python=python3 # or Debian's, where another one comes first in PATH
+    "$python" -c 'import numpy' 2>/dev/null || python=/usr/bin/python3
+    "$python" "$root/tests/bench/make_mini.py" mini.gguf
+fi
 if [ ! -d node_modules/node-llama-cpp ]; then
     [ -e package.json ] || echo '{"private": true}' > package.json
     npm install --no-audit --no-fund --ignore-scripts node-llama-cpp
