@@ -60,6 +60,7 @@ TESTS += \
 EXTRA_DIST += \
 	tests/check_seekd.sh \
 	tests/http/bad.test.mjs \
+	tests/http/heldout.test.mjs \
 	tests/http/openai.test.mjs \
 	tests/http/package-lock.json \
 	tests/http/package.json \

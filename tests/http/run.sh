@@ -57,7 +57,7 @@ while [ -z "$url" ]; do
 done
 
 status=0
-SEEKD_URL=$url node --test "$work" || status=1
+SEEKD_URL=$url SEEKD_HELDOUT=$root/deploy/demo/heldout.jsonl node --test "$work" || status=1
 
 kill -TERM "$server"
 if ! wait "$server"; then
