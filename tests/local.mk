@@ -25,6 +25,7 @@ EXTRA_DIST += \
 	tests/tsan.supp \
 	tests/bench/make_mini.py \
 	tests/bench/peer_llama.mjs \
+	tests/bench/results/2026-11-23-lavapipe.md \
 	tests/bench/run_peer.sh
 
 # Rates of single ops: `make tests/bench/bench_ops`.
