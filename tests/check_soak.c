@@ -20,7 +20,7 @@
 #define SANITIZED 1
 #endif
 
-/* The first requests make the driver compile kernels of every shape; the thousand after count. */
+/* The first requests fill what is kept for later (arenas, queues); a thousand after them count. */
 enum { WARM = 500, REQUESTS = WARM + 1000, PARALLEL = 10 };
 
 static size_t resident_bytes(void)
@@ -78,6 +78,13 @@ START_TEST(test_thousand_requests)
                                  .device = getenv("SEEKD_TEST_DEVICE"), .step_tokens = 64,
                                  .max_seqs = 8};
     ck_assert_msg(engine_open(&opt, &eng, &e), "%s", e.msg);
+    for (uint32_t rows = 1; rows <= 64; rows *= 2) { /* the plan of every shape bucket */
+        float *logits = NULL;
+        size_t n = 0;
+        ck_assert_msg(engine_logits(eng, g.prompts[3].ids, 64, false, rows, &logits, &n, &e), "%s",
+                      e.msg);
+        free(logits);
+    }
     struct engine_stream *s[PARALLEL];
     for (int i = 0; i < REQUESTS; i += PARALLEL) {
         for (int k = 0; k < PARALLEL; k++)
