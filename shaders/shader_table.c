@@ -211,8 +211,8 @@ static const uint32_t spv_moe_gated_c1_split[] = {
 #include "spv/moe_gated_c1_split.inc"
 };
 
-static const uint32_t spv_moe_gated_c4_shuffle[] = {
-#include "spv/moe_gated_c4_shuffle.inc"
+static const uint32_t spv_moe_gated_c16_loop[] = {
+#include "spv/moe_gated_c16_loop.inc"
 };
 
 static const uint32_t spv_moe_gated_c4_split[] = {
@@ -315,8 +315,8 @@ static const uint32_t spv_moe_down_c1_split[] = {
 #include "spv/moe_down_c1_split.inc"
 };
 
-static const uint32_t spv_moe_down_c4_shuffle[] = {
-#include "spv/moe_down_c4_shuffle.inc"
+static const uint32_t spv_moe_down_c16_loop[] = {
+#include "spv/moe_down_c16_loop.inc"
 };
 
 static const uint32_t spv_moe_down_c4_split[] = {
@@ -620,7 +620,7 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_gated_c1_split", spv_moe_gated_c1_split, sizeof spv_moe_gated_c1_split,
      VK_FEAT_HARDWARE},
-    {"moe_gated_c4_shuffle", spv_moe_gated_c4_shuffle, sizeof spv_moe_gated_c4_shuffle,
+    {"moe_gated_c16_loop", spv_moe_gated_c16_loop, sizeof spv_moe_gated_c16_loop,
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_gated_c4_split", spv_moe_gated_c4_split, sizeof spv_moe_gated_c4_split,
      VK_FEAT_HARDWARE},
@@ -672,7 +672,7 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_down_c1_split", spv_moe_down_c1_split, sizeof spv_moe_down_c1_split,
      VK_FEAT_HARDWARE},
-    {"moe_down_c4_shuffle", spv_moe_down_c4_shuffle, sizeof spv_moe_down_c4_shuffle,
+    {"moe_down_c16_loop", spv_moe_down_c16_loop, sizeof spv_moe_down_c16_loop,
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_down_c4_split", spv_moe_down_c4_split, sizeof spv_moe_down_c4_split,
      VK_FEAT_HARDWARE},

@@ -314,11 +314,11 @@ shaders/spv/moe_gated_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/s
 	shaders/spv/moe_gated_c1_split.defs-COLS-1-TILES-1-GATED-1-MOE-1-SPLIT-1
 	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=1 -DGATED=1 -DMOE=1 -DSPLIT=1
 
-SHADER_INCS += shaders/spv/moe_gated_c4_shuffle.inc
-SHADER_DEFS += shaders/spv/moe_gated_c4_shuffle.defs-COLS-4-TILES-2-GATED-1-MOE-1-SHUFFLE-1
-shaders/spv/moe_gated_c4_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
-	shaders/spv/moe_gated_c4_shuffle.defs-COLS-4-TILES-2-GATED-1-MOE-1-SHUFFLE-1
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=2 -DGATED=1 -DMOE=1 -DSHUFFLE=1
+SHADER_INCS += shaders/spv/moe_gated_c16_loop.inc
+SHADER_DEFS += shaders/spv/moe_gated_c16_loop.defs-COLS-16-TILES-2-GATED-1-MOE-1-LOOP-1
+shaders/spv/moe_gated_c16_loop.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
+	shaders/spv/moe_gated_c16_loop.defs-COLS-16-TILES-2-GATED-1-MOE-1-LOOP-1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=16 -DTILES=2 -DGATED=1 -DMOE=1 -DLOOP=1
 
 SHADER_INCS += shaders/spv/moe_gated_c4_split.inc
 SHADER_DEFS += shaders/spv/moe_gated_c4_split.defs-COLS-4-TILES-1-GATED-1-MOE-1-SPLIT-1
@@ -470,11 +470,11 @@ shaders/spv/moe_down_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/sh
 	shaders/spv/moe_down_c1_split.defs-COLS-1-TILES-1-MOE-2-SPLIT-1
 	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=1 -DMOE=2 -DSPLIT=1
 
-SHADER_INCS += shaders/spv/moe_down_c4_shuffle.inc
-SHADER_DEFS += shaders/spv/moe_down_c4_shuffle.defs-COLS-4-TILES-4-MOE-2-SHUFFLE-1
-shaders/spv/moe_down_c4_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
-	shaders/spv/moe_down_c4_shuffle.defs-COLS-4-TILES-4-MOE-2-SHUFFLE-1
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=4 -DMOE=2 -DSHUFFLE=1
+SHADER_INCS += shaders/spv/moe_down_c16_loop.inc
+SHADER_DEFS += shaders/spv/moe_down_c16_loop.defs-COLS-16-TILES-4-MOE-2-LOOP-1
+shaders/spv/moe_down_c16_loop.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
+	shaders/spv/moe_down_c16_loop.defs-COLS-16-TILES-4-MOE-2-LOOP-1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=16 -DTILES=4 -DMOE=2 -DLOOP=1
 
 SHADER_INCS += shaders/spv/moe_down_c4_split.inc
 SHADER_DEFS += shaders/spv/moe_down_c4_split.defs-COLS-4-TILES-1-MOE-2-SPLIT-1

@@ -17,11 +17,14 @@
  *   SHUFFLE         the 8 invocations are lanes 0..7 of one subgroup: each loads 4 of the 32 columns
  *                   of a step and constant shuffles hand them around. llvmpipe runs loads lane by
  *                   lane but such a shuffle as one instruction: 2 to 5 times faster there
+ *   LOOP            SHUFFLE that costs what the rows it has cost: half a group is decoded and kept, and
+ *                   a loop over the rows uses it. Sums wait in shared memory (8 * COLS * (TILES *
+ *                   operands + 1) * 4 bytes), where every invocation touches its own words only
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
-#ifdef SHUFFLE
+#if defined(SHUFFLE) || defined(LOOP)
 #extension GL_KHR_shader_subgroup_shuffle : require
 #endif
 #include "base.glsl"
@@ -67,6 +70,10 @@ BUFFER(5, readonly, slot_buf, float, slot_weight);
 #define N_SPLIT (gl_WorkGroupSize.y * gl_WorkGroupSize.z)
 shared float partial[N_SPLIT * ABI_TILE * SUMS * COLS];
 #endif
+#ifdef LOOP
+shared float sums[COLS][SUMS][ABI_TILE];
+shared uint x_from[COLS][ABI_TILE];
+#endif
 
 /* Columns 4i..4i+3 of the step, for every tile. dot() rather than four fma(): modules are a third of
  * the size, and drivers take their time by size. */
@@ -96,6 +103,22 @@ void store(uint row, uint y_at, uint slot, float a, float b)
     y[y_at + row] = v;
 }
 
+/* Where row `at` of x (MOE: the row of entry `at`) and its row of y begin. */
+void place(uint at, uint mat, out uint x_at, out uint y_at, out uint slot)
+{
+#ifdef MOE
+    slot = entries[at];
+    uint x_row = MOE == 1 ? slot / p.n_used : slot;
+    uint y_row = slot;
+#else
+    slot = 0u;
+    uint x_row = at;
+    uint y_row = at;
+#endif
+    x_at = p.x_base + mat * p.x_step + x_row * p.x_stride;
+    y_at = p.y_base + mat * p.y_step + y_row * p.y_stride;
+}
+
 void main()
 {
     uint lane = gl_LocalInvocationID.x;
@@ -119,22 +142,12 @@ void main()
     count = min(n - first, uint(COLS));
 #endif
 
+#ifndef LOOP
     /* Columns past `count` repeat the last one; they are not stored. */
     uint x_at[COLS], y_at[COLS], slot[COLS];
-    [[unroll]] for (int c = 0; c < COLS; c++) {
-        uint at = first + min(uint(c), count - 1u);
-#ifdef MOE
-        slot[c] = entries[at];
-        uint x_row = MOE == 1 ? slot[c] / p.n_used : slot[c];
-        uint y_row = slot[c];
-#else
-        slot[c] = 0u;
-        uint x_row = at;
-        uint y_row = at;
+    [[unroll]] for (int c = 0; c < COLS; c++)
+        place(first + min(uint(c), count - 1u), mat, x_at[c], y_at[c], slot[c]);
 #endif
-        x_at[c] = p.x_base + mat * p.x_step + x_row * p.x_stride;
-        y_at[c] = p.y_base + mat * p.y_step + y_row * p.y_stride;
-    }
 
     /* A tile past the end repeats the last one; its rows are not stored. */
     uint last_tile = (p.rows - 1u) / ABI_TILE;
@@ -150,6 +163,56 @@ void main()
 #endif
     }
 
+#ifdef LOOP
+    for (uint c = 0u; c < count; c++) {
+        uint x_at, y_at, slot;
+        place(first + c, mat, x_at, y_at, slot);
+        x_from[c][lane] = x_at;
+        [[unroll]] for (uint s = 0u; s < SUMS; s++)
+            sums[c][s][lane] = 0.0;
+    }
+
+    uint n_halves = (p.steps + 3u) / 4u;
+    for (uint h = 0u; h < n_halves; h++) {
+        uint last = min(p.steps - h * 4u, 4u) - 1u; /* steps past the end repeat the last one */
+        vec4 w[4][SUMS][8];
+        [[unroll]] for (int t = 0; t < TILES; t++) {
+            half_ctx ctx;
+            a_half_open(ctx, a_at[t], h >> 1, h & 1u);
+            [[unroll]] for (uint j = 0u; j < 4u; j++)
+                a_step(ctx, h & 1u, min(j, last), w[j][t]);
+#ifdef GATED
+            b_half_open(ctx, b_at[t], h >> 1, h & 1u);
+            [[unroll]] for (uint j = 0u; j < 4u; j++)
+                b_step(ctx, h & 1u, min(j, last), w[j][TILES + t]);
+#endif
+        }
+        for (uint c = 0u; c < count; c++) {
+            uint x_at = x_from[c][lane];
+            precise float acc[SUMS];
+            [[unroll]] for (uint s = 0u; s < SUMS; s++)
+                acc[s] = sums[c][s][lane];
+            [[unroll]] for (uint j = 0u; j < 4u; j++)
+                if (j <= last) {
+                    vec4 mine = x[x_at + min(h * 32u + j * 8u + lane, p.last_quad)];
+                    [[unroll]] for (uint i = 0u; i < 8u; i++) {
+                        vec4 v = subgroupShuffle(mine, i);
+                        [[unroll]] for (uint s = 0u; s < SUMS; s++)
+                            acc[s] += dot(w[j][s][i], v);
+                    }
+                }
+            [[unroll]] for (uint s = 0u; s < SUMS; s++)
+                sums[c][s][lane] = acc[s];
+        }
+    }
+    for (uint c = 0u; c < count; c++) {
+        uint x_at, y_at, slot;
+        place(first + c, mat, x_at, y_at, slot);
+        [[unroll]] for (uint t = 0u; t < TILES; t++)
+            store((tile + t) * ABI_TILE + lane, y_at, slot, sums[c][t][lane],
+                  sums[c][SUMS - TILES + t][lane]);
+    }
+#else
     precise float acc[SUMS][COLS];
     [[unroll]] for (int s = 0; s < SUMS; s++)
         [[unroll]] for (int c = 0; c < COLS; c++)
@@ -234,5 +297,6 @@ void main()
             [[unroll]] for (int t = 0; t < TILES; t++)
                 store((tile + uint(t)) * ABI_TILE + lane, y_at[c], slot[c], acc[t][c],
                       acc[SUMS - TILES + t][c]);
+#endif
 #endif
 }

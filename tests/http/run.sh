@@ -13,7 +13,7 @@ build=${SEEKD_BUILDDIR:-$root/build}
 bin=${SEEKD_BIN:-$build/seekd}
 demo=$root/deploy/demo/seekd-demo.gguf
 model=${SEEKD_MODEL:-$([ -f "$demo" ] && echo "$demo" || echo "$root/tests/golden/models/v3/v3.gguf")}
-work=$build/tests/http
+work=$build/tests/client
 
 skip() {
     echo "SKIP: $*"

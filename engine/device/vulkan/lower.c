@@ -36,7 +36,7 @@ struct variant {
 
 enum { WIDE = 64, LANES = 8 };
 
-/* By how many rows of x a workgroup takes at most: 1, 4, 8. */
+/* By how many rows of x a workgroup takes at most: 1, 4 (work items of experts: 4 or 16), 8. */
 enum width { WIDTH_1, WIDTH_4, WIDTH_8, WIDTH_COUNT };
 enum form { FORM_MATMUL, FORM_GATED, FORM_MOE_GATED, FORM_MOE_DOWN, FORM_COUNT };
 
@@ -55,17 +55,30 @@ enum form { FORM_MATMUL, FORM_GATED, FORM_MOE_GATED, FORM_MOE_DOWN, FORM_COUNT }
             8, 1, 1                                                                                \
         }                                                                                          \
     }
-#define FAST_FORM(form, t1, t4, t8)                                                                \
+/* As SHUFFLED, but a workgroup costs what the rows it really has cost, up to 16 of them. */
+#define LOOPED(form, tiles_)                                                                       \
     {                                                                                              \
-        {SPLIT(form, 1), SHUFFLED(form, 1, t1)}, {SPLIT(form, 4), SHUFFLED(form, 4, t4)},          \
-            {SPLIT(form, 8), SHUFFLED(form, 8, t8)},                                               \
+        SHADER_##form##_C16_LOOP, 8, 16, tiles_,                                                   \
+        {                                                                                          \
+            8, 1, 1                                                                                \
+        }                                                                                          \
+    }
+#define FAST_FORM(form, t)                                                                         \
+    {                                                                                              \
+        {SPLIT(form, 1), SHUFFLED(form, 1, t)}, {SPLIT(form, 4), SHUFFLED(form, 4, t)},            \
+            {SPLIT(form, 8), SHUFFLED(form, 8, t)},                                                \
+    }
+#define FAST_MOE(form, t)                                                                          \
+    {                                                                                              \
+        {SPLIT(form, 1), SHUFFLED(form, 1, t)}, {SPLIT(form, 4), LOOPED(form, t)},                 \
+            {SPLIT(form, 8), SHUFFLED(form, 8, t)},                                                \
     }
 enum { N_FAST = 2 };
 static const struct variant fast_gemm[FORM_COUNT][WIDTH_COUNT][N_FAST] = {
-    [FORM_MATMUL] = FAST_FORM(MATMUL, 4, 4, 4),
-    [FORM_GATED] = FAST_FORM(GATED, 2, 2, 2),
-    [FORM_MOE_GATED] = FAST_FORM(MOE_GATED, 2, 2, 2),
-    [FORM_MOE_DOWN] = FAST_FORM(MOE_DOWN, 4, 4, 4),
+    [FORM_MATMUL] = FAST_FORM(MATMUL, 4),
+    [FORM_GATED] = FAST_FORM(GATED, 2),
+    [FORM_MOE_GATED] = FAST_MOE(MOE_GATED, 2),
+    [FORM_MOE_DOWN] = FAST_MOE(MOE_DOWN, 4),
 };
 
 /* Portable variants: one module per type, because drivers that do not fold specialization constants
@@ -317,10 +330,10 @@ static bool bind_array(struct lowering *l, struct vk_dispatch *x, const struct d
     return true;
 }
 
-/* Rows of x per workgroup for this many rows. All forms have the same widths. */
-static uint32_t columns_of(const struct lowering *l, enum width w)
+/* Rows of x per workgroup, the same for all weight types. */
+static uint32_t columns_of(const struct lowering *l, enum form form, enum width w)
 {
-    const struct variant *v = pick_gemm(FORM_MATMUL, w, TENSOR_F32, TENSOR_F32, l->caps, l->tier);
+    const struct variant *v = pick_gemm(form, w, TENSOR_F32, TENSOR_F32, l->caps, l->tier);
     return v->cols;
 }
 
@@ -458,7 +471,7 @@ static bool lower_matmul(struct lowering *l, const struct op_matmul *o)
                         .accumulate = o->accumulate,
                         .rows = o->rows,
                         .width = w,
-                        .grid_y = div_up(rows, columns_of(l, w))};
+                        .grid_y = div_up(rows, columns_of(l, FORM_MATMUL, w))};
     return product(l, &p);
 }
 
@@ -474,19 +487,20 @@ static bool lower_gated(struct lowering *l, const struct op_gated *o)
                         .y_rows = l->max_rows,
                         .rows = DEV_ROWS_STEP,
                         .width = w,
-                        .grid_y = div_up(l->max_rows, columns_of(l, w))};
+                        .grid_y = div_up(l->max_rows, columns_of(l, FORM_GATED, w))};
     return product(l, &p);
 }
 
 /* ---- mixture of experts -------------------------------------------------------------------------
  */
 
-/* Rows per work item: about what one expert gets when rows spread evenly. */
+/* Rows per work item. As long as an expert gets few rows, their number varies much, and items of a
+ * fixed width would be half empty. */
 static enum width moe_width(uint32_t max_rows, uint32_t n_used, uint32_t n_expert)
 {
     if (max_rows <= 1)
         return WIDTH_1;
-    return (uint64_t)max_rows * n_used > 4ull * n_expert ? WIDTH_8 : WIDTH_4;
+    return (uint64_t)max_rows * n_used > 16ull * n_expert ? WIDTH_8 : WIDTH_4;
 }
 
 /* Most work items that `slots` slots can make: every touched expert may have one that is not full.
@@ -509,7 +523,8 @@ uint64_t dev_moe_lists_bytes(const struct dev *d, uint32_t max_rows, uint32_t n_
 
 static bool lower_moe_plan(struct lowering *l, const struct op_moe_plan *o)
 {
-    uint32_t unused, tile = columns_of(l, moe_width(l->max_rows, o->n_used, o->n_expert));
+    enum width w = moe_width(l->max_rows, o->n_used, o->n_expert);
+    uint32_t unused, tile = columns_of(l, FORM_MOE_DOWN, w);
     struct vk_dispatch *x = add_single(l, &single_plan);
     struct moe_plan_push p = {
         .n_expert = o->n_expert,
@@ -530,7 +545,7 @@ static void moe_product(const struct lowering *l, uint32_t n_used, struct produc
     p->width = moe_width(l->max_rows, n_used, n_expert);
     p->n_used = n_used;
     p->max_items = (uint32_t)moe_items((uint64_t)l->max_rows * n_used, n_expert,
-                                       columns_of(l, p->width));
+                                       columns_of(l, p->form, p->width));
     p->grid_y = p->max_items;
     p->rows = DEV_ROWS_STEP;
     p->y_rows = l->max_rows * n_used;
