@@ -133,8 +133,8 @@ START_TEST(test_thousand_requests)
 #else
     ck_assert_msg(after_heap <= warm_heap + HEAP_GROWTH, "the heap grew from %zu to %zu bytes",
                   warm_heap, after_heap);
-    ck_assert_msg(after <= warm + RESIDENT_GROWTH, "resident memory grew from %zu to %zu bytes", warm,
-                  after);
+    ck_assert_msg(after <= warm + RESIDENT_GROWTH, "resident memory grew from %zu to %zu bytes",
+                  warm, after);
     size_t bound = (size_t)((double)info->weight_bytes * 1.15) + info->kv_bytes + 150000000;
     ck_assert_msg(after <= bound, "resident %zu bytes, bound %zu", after, bound);
 #endif

@@ -1,14 +1,16 @@
 /* Latent attention over the paged cache, absorbed form: the cache entry (latent | rope) is the key
  * and its latent part the value, for all heads.
  *
- * Grid: x = group of HEADS heads, y = row. Positions are taken in blocks of 32 (half a page), so
- * the order of operations of a head depends on its row's position only. Per block: scores
- * (invocation = position), running maximum and sum (online softmax), then the weighted sum of
- * latents (invocation = 4 latent elements), accumulated in dst itself, which only this invocation
- * touches. SHUFFLE: workgroup of 8 = lanes 0..7 of a subgroup; scores and query stay in registers
- * and are handed around; no shared memory. Otherwise shared memory: HEADS * 32 * 4 bytes. STORE16:
- * halves are loaded as such and not unpacked from words; the values are the same. Spec: A latent,
- * B rope, C 1 when the cache holds halves.
+ * Grid: x = group of HEADS heads, y = row. Positions are taken in blocks, so the order of operations
+ * of a head depends on its row's position only. Per block: scores, running maximum and sum (online
+ * softmax), then the weighted sum of latents.
+ *   plain    blocks of 32 (half a page); scores with invocation = position, sums with invocation = 4
+ *            latent elements, accumulated in dst itself, which only this invocation touches; shared
+ *            memory: HEADS * 32 * 4 bytes
+ *   SHUFFLE  blocks of 8; workgroup of 8 = lanes 0..7 of a subgroup; queries, keys and sums stay in
+ *            registers; no shared memory
+ *   STORE16  halves are loaded as such and not unpacked from words; the values are the same
+ * Spec: A latent, B rope, C 1 when the cache holds halves.
  */
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -38,7 +40,11 @@ BUFFER(5, readonly, cache_half_buf, f16vec4, cache16);
 BUFFER(5, readonly, cache_half_buf, uvec2, cache16);
 #endif
 
+#ifdef SHUFFLE
+#define BLOCK 8u
+#else
 #define BLOCK 32u
+#endif
 const uint QUADS = (LATENT + ROPE) / 4u;
 const uint LATENT_QUADS = LATENT / 4u;
 
@@ -67,47 +73,11 @@ void raise(int h, float block_top)
 }
 
 #ifdef SHUFFLE
-#define PER_LANE 4 /* positions per lane and block */
-float score[HEADS][PER_LANE];
+/* Invocation = latent and rope quads lane, lane + 8, ...: its part of the queries, of the keys of a
+ * block and of the weighted sums. Every cache entry is loaded once. */
+const uint OWN_QUADS = (QUADS + 7u) / 8u, OWN_LATENT = (LATENT_QUADS + 7u) / 8u;
+vec4 query[HEADS][OWN_QUADS], sum[HEADS][OWN_LATENT];
 
-void scores(uint q_at[HEADS], uint first, uint cache_at, uint n)
-{
-    uint lane = gl_LocalInvocationID.x;
-    uint at[PER_LANE];
-    [[unroll]] for (int k = 0; k < PER_LANE; k++)
-        at[k] = cache_at + min(uint(k) * 8u + lane, n - 1u) * QUADS;
-    [[unroll]] for (int h = 0; h < HEADS; h++)
-        [[unroll]] for (int k = 0; k < PER_LANE; k++)
-            score[h][k] = 0.0;
-    for (uint i = 0u; i < QUADS; i += 8u) {
-        vec4 mine[HEADS];
-        [[unroll]] for (int h = 0; h < HEADS; h++)
-            mine[h] = i + lane < QUADS ? q[q_at[h] + min(i + lane, QUADS - 1u)] : vec4(0.0);
-#define QUAD(j)                                                                                    \
-    {                                                                                              \
-        vec4 key[PER_LANE];                                                                        \
-        uint e = min(i + j, QUADS - 1u); /* beyond the end the query is zero */                    \
-        [[unroll]] for (int k = 0; k < PER_LANE; k++)                                              \
-            key[k] = cached(at[k] + e);                                                            \
-        [[unroll]] for (int h = 0; h < HEADS; h++) {                                               \
-            vec4 v = subgroupShuffle(mine[h], j);                                                  \
-            [[unroll]] for (int k = 0; k < PER_LANE; k++) {                                        \
-                score[h][k] = fma(key[k].x, v.x, score[h][k]);                                     \
-                score[h][k] = fma(key[k].y, v.y, score[h][k]);                                     \
-                score[h][k] = fma(key[k].z, v.z, score[h][k]);                                     \
-                score[h][k] = fma(key[k].w, v.w, score[h][k]);                                     \
-            }                                                                                      \
-        }                                                                                          \
-    }
-        QUAD(0) QUAD(1) QUAD(2) QUAD(3) QUAD(4) QUAD(5) QUAD(6) QUAD(7)
-    }
-    [[unroll]] for (int h = 0; h < HEADS; h++) {
-        float best = -3.0e38;
-        [[unroll]] for (int k = 0; k < PER_LANE; k++) {
-            score[h][k] *= p.scale;
-            if (uint(k) * 8u + lane < n)
-                best = max(best, score[h][k]);
-        }
 #define OVER_LANES(op, v)                                                                          \
     {                                                                                              \
         float l0 = subgroupShuffle(v, 0), l1 = subgroupShuffle(v, 1);                              \
@@ -117,18 +87,64 @@ void scores(uint q_at[HEADS], uint first, uint cache_at, uint n)
         v = op(op(op(l0, l1), op(l2, l3)), op(op(l4, l5), op(l6, l7)));                            \
     }
 #define ADD(a, b) ((a) + (b))
-        OVER_LANES(max, best)
-        raise(h, best);
-        precise float sum = 0.0;
-        [[unroll]] for (int k = 0; k < PER_LANE; k++) {
-            score[h][k] = uint(k) * 8u + lane < n ? exp_f32(score[h][k] - top[h]) : 0.0;
-            sum += score[h][k];
+
+void open_heads(uint q_at[HEADS])
+{
+    uint lane = gl_LocalInvocationID.x;
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        [[unroll]] for (uint i = 0u; i < OWN_QUADS; i++) {
+            uint e = lane + 8u * i;
+            query[h][i] = e < QUADS ? q[q_at[h] + min(e, QUADS - 1u)] : vec4(0.0);
         }
-        OVER_LANES(ADD, sum)
-        total[h] += sum;
+        [[unroll]] for (uint i = 0u; i < OWN_LATENT; i++)
+            sum[h][i] = vec4(0.0);
     }
 }
-#define WEIGHT(h, u) subgroupShuffle(score[h][(u) / 8], (u) % 8)
+
+void block(uint cache_at, uint n)
+{
+    uint lane = gl_LocalInvocationID.x;
+    vec4 key[BLOCK][OWN_QUADS];
+    float score[HEADS]; /* lane = position */
+    [[unroll]] for (uint u = 0u; u < BLOCK; u++) {
+        uint at = cache_at + min(u, n - 1u) * QUADS;
+        [[unroll]] for (uint i = 0u; i < OWN_QUADS; i++)
+            key[u][i] = cached(at + min(lane + 8u * i, QUADS - 1u));
+        [[unroll]] for (int h = 0; h < HEADS; h++) {
+            precise float s = 0.0;
+            [[unroll]] for (uint i = 0u; i < OWN_QUADS; i++)
+                s += dot(key[u][i], query[h][i]);
+            OVER_LANES(ADD, s)
+            score[h] = u == 0u || lane == u ? s * p.scale : score[h];
+        }
+    }
+    [[unroll]] for (int h = 0; h < HEADS; h++) {
+        float best = lane < n ? score[h] : -3.0e38;
+        OVER_LANES(max, best)
+        raise(h, best);
+        score[h] = lane < n ? exp_f32(score[h] - top[h]) : 0.0;
+        precise float all = score[h];
+        OVER_LANES(ADD, all)
+        total[h] += all;
+        [[unroll]] for (uint i = 0u; i < OWN_LATENT; i++) {
+            precise vec4 acc = sum[h][i] * fade[h];
+            [[unroll]] for (uint u = 0u; u < BLOCK; u++)
+                acc = fma(vec4(subgroupShuffle(score[h], u)), key[u][i], acc);
+            sum[h][i] = acc;
+        }
+    }
+}
+
+void close_heads(uint dst_at[HEADS], uint n_heads)
+{
+    [[unroll]] for (uint i = 0u; i < OWN_LATENT; i++) {
+        uint e = gl_LocalInvocationID.x + 8u * i;
+        if (e < LATENT_QUADS)
+            [[unroll]] for (int h = 0; h < HEADS; h++)
+                if (uint(h) < n_heads)
+                    dst[dst_at[h] + e] = sum[h][i] / total[h];
+    }
+}
 #else
 shared float score[HEADS][BLOCK];
 
@@ -169,8 +185,6 @@ void scores(uint q_at[HEADS], uint first, uint cache_at, uint n)
         for (uint u = 0u; u < n; u++)
             total[h] += score[h][u];
 }
-#define WEIGHT(h, u) score[h][u]
-#endif
 
 /* dst = dst * fade + sum over the block of weight * latent; `first_block` starts from zero. */
 void accumulate(uint dst_at[HEADS], uint n_heads, uint cache_at, uint n, bool first_block)
@@ -186,22 +200,16 @@ void accumulate(uint dst_at[HEADS], uint n_heads, uint cache_at, uint n, bool fi
     {                                                                                              \
         vec4 v = cached(cache_at + min(uint(u), n - 1u) * QUADS + e);                              \
         [[unroll]] for (int h = 0; h < HEADS; h++)                                                 \
-            acc[h] = fma(vec4(WEIGHT(h, u)), v, acc[h]);                                           \
+            acc[h] = fma(vec4(score[h][u]), v, acc[h]);                                           \
     }
-#ifdef SHUFFLE
-#define EIGHT(k)                                                                                   \
-    POSITION(k) POSITION(k + 1) POSITION(k + 2) POSITION(k + 3) POSITION(k + 4) POSITION(k + 5)    \
-    POSITION(k + 6) POSITION(k + 7)
-        EIGHT(0) EIGHT(8) EIGHT(16) EIGHT(24)
-#else
         for (uint u = 0u; u < n; u++)
             POSITION(u)
-#endif
         [[unroll]] for (int h = 0; h < HEADS; h++)
             if (uint(h) < n_heads)
                 dst[dst_at[h] + e] = acc[h];
     }
 }
+#endif
 
 void main()
 {
@@ -219,10 +227,18 @@ void main()
         top[h] = -3.0e38;
         total[h] = 0.0;
     }
+#ifdef SHUFFLE
+    open_heads(q_at);
+#endif
     for (uint first = 0u; first < n_pos; first += BLOCK) {
         uint page = table[seq * p.table_stride + first / ABI_PAGE_TOKENS];
         uint cache_at = (page * ABI_PAGE_TOKENS + first % ABI_PAGE_TOKENS) * QUADS;
         uint n = min(n_pos - first, BLOCK);
+#ifdef SHUFFLE
+        block(cache_at, n);
+    }
+    close_heads(dst_at, n_heads);
+#else
         scores(q_at, first, cache_at, n);
         accumulate(dst_at, n_heads, cache_at, n, first == 0u);
     }
@@ -230,4 +246,5 @@ void main()
         [[unroll]] for (int h = 0; h < HEADS; h++)
             if (uint(h) < n_heads)
                 dst[dst_at[h] + e] /= total[h];
+#endif
 }

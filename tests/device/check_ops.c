@@ -493,7 +493,7 @@ START_TEST(mla_attn)
                                         {.n_head = 4, .latent = 32, .rope = 8},
                                         {.n_head = 16, .latent = 64, .rope = 16},
                                         {.n_head = 9, .latent = 36, .rope = 4},
-                                        {.n_head = 2, .latent = 512, .rope = 64, .f16 = 1}};
+                                        {.n_head = 16, .latent = 512, .rope = 64, .f16 = 1}};
     static const uint32_t positions[] = {0, 200, 31, 32, 63, 64, 5, 130};
     enum { N = 8 };
     struct mla m = shapes[_i % 6];
