@@ -26,6 +26,7 @@ EXTRA_DIST += \
 	tests/bench/make_mini.py \
 	tests/bench/peer_llama.mjs \
 	tests/bench/results/2026-11-23-lavapipe.md \
+	tests/bench/results/2026-11-24-lavapipe.md \
 	tests/bench/run_peer.sh
 
 # Rates of single ops: `make tests/bench/bench_ops`.
