@@ -13,14 +13,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "device/device.h"
 #include "format/gguf.h"
 #include "model/model.h"
 #include "sched/sched.h"
 #include "text/tokenizer.h"
 
-enum { DEFAULT_SEQS = 32, DEFAULT_STEP_TOKENS = 256, MAX_SEQS = 256,
-       MAX_STEP_TOKENS = 8192, MIN_OUT = 64 /* logits rows of a step, for engine_logits */ };
+enum { DEFAULT_SEQS = 32, DEFAULT_STEP_TOKENS = 256, DEFAULT_STALL_S = 30,
+       MIN_OUT = 64, /* logits rows of a step, for engine_logits */
+       MAX_TEXT = 4096 /* bytes of a name or description from the file */ };
 static const uint64_t PROGRESS_EVERY_US = 100000;
 
 struct engine {
@@ -53,6 +55,16 @@ static const char *keep_key(struct engine *eng, const struct gguf *g, const char
     return keep(eng, v.data, v.len);
 }
 
+/* As keep_key, cut to what an answer of the API has room for. */
+static const char *keep_short(struct engine *eng, const struct gguf *g, const char *key,
+                              const char *missing)
+{
+    struct gguf_str v;
+    if (!gguf_find(g, key) || !gguf_get_str(g, key, &v, NULL))
+        return missing;
+    return keep(eng, v.data, v.len > MAX_TEXT ? utf8_cut(v.data, MAX_TEXT) : v.len);
+}
+
 static const char *token_text(struct engine *eng, int32_t id)
 {
     size_t len = 0;
@@ -79,11 +91,11 @@ static void fill_info(struct engine *eng, const struct gguf *g)
     const char *path = eng->opt->model_path, *slash = strrchr(path, '/');
     const char *file = slash ? slash + 1 : path;
     struct engine_info *info = &eng->info;
-    info->model_name = keep_key(eng, g, "general.name", NULL);
+    info->model_name = keep_short(eng, g, "general.name", NULL);
     if (!info->model_name)
         info->model_name = keep(eng, file, strlen(file));
     info->architecture = hp->arch;
-    info->description = keep_key(eng, g, "general.description", "");
+    info->description = keep_short(eng, g, "general.description", "");
     info->chat_template = keep_key(eng, g, "tokenizer.chat_template", NULL);
     info->bos_text = token_text(eng, tokenizer_bos(eng->tok));
     info->eos_text = token_text(eng, tokenizer_eos(eng->tok));
@@ -105,12 +117,12 @@ static void fill_info(struct engine *eng, const struct gguf *g)
 static bool open_model(struct engine *eng, const struct gguf *g, struct err *e)
 {
     const struct engine_options *opt = eng->opt;
-    uint32_t seqs = opt->max_seqs ? opt->max_seqs : DEFAULT_SEQS;
     uint32_t rows = opt->step_tokens ? opt->step_tokens : DEFAULT_STEP_TOKENS;
+    uint32_t seqs = opt->max_seqs ? opt->max_seqs : rows < DEFAULT_SEQS ? rows : DEFAULT_SEQS;
     uint32_t out = seqs > MIN_OUT ? seqs : rows < MIN_OUT ? rows : MIN_OUT;
-    if (seqs > MAX_SEQS || rows > MAX_STEP_TOKENS || rows < seqs)
-        FAIL(e, ERR_ARG, "sequences must be 1 to %d and step tokens %u to %d", MAX_SEQS, seqs,
-             MAX_STEP_TOKENS);
+    if (seqs > ENGINE_MAX_SEQS || rows > ENGINE_MAX_STEP_TOKENS || rows < seqs)
+        FAIL(e, ERR_ARG, "sequences must be 1 to %d and step tokens %u to %d", ENGINE_MAX_SEQS,
+             seqs, ENGINE_MAX_STEP_TOKENS);
     struct model_options mo = {
         .max_rows = rows, .max_out = out, .max_seqs = seqs, .max_ctx = opt->max_context,
         .kv_bytes = opt->kv_bytes, .progress = on_progress, .user = eng,
@@ -122,7 +134,8 @@ static bool open_model(struct engine *eng, const struct gguf *g, struct err *e)
     if (tokenizer_vocab_size(eng->tok) > vocab)
         FAIL(e, ERR_FORMAT, "the tokenizer has %u tokens, the embedding only %u rows",
              tokenizer_vocab_size(eng->tok), vocab);
-    return sched_create(eng->model, eng->tok, rows, &eng->sched, e);
+    return sched_create(eng->model, eng->tok, rows, opt->stall_s ? opt->stall_s : DEFAULT_STALL_S,
+                        &eng->sched, e);
 }
 
 /* $XDG_CACHE_HOME/seekd or ~/.cache/seekd, made when missing; NULL when there is no home. */
@@ -206,11 +219,6 @@ bool engine_tokenize(const struct engine *eng, const char *text, size_t len, uns
 const char *engine_token_bytes(const struct engine *eng, int32_t id, size_t *len)
 {
     return tokenizer_bytes(eng->tok, id, len);
-}
-
-int32_t engine_token_find(const struct engine *eng, const char *text)
-{
-    return tokenizer_find(eng->tok, text, strlen(text));
 }
 
 bool engine_submit(struct engine *eng, const struct engine_request *req,

@@ -27,14 +27,18 @@ struct engine_progress {
     double seconds;
 };
 
+enum { ENGINE_MAX_SEQS = 256, ENGINE_MAX_STEP_TOKENS = 8192 };
+
 struct engine_options {
     const char *model_path; /* GGUF file (any part of a split set) */
     const char *device;     /* "auto" (default when NULL), "vulkan", "vulkan:N" */
     const char *cache_dir;  /* pipeline cache folder; NULL = the user's cache folder */
     uint32_t max_context;   /* tokens per sequence; 0 = the model's own, cut to what fits the pool */
     uint64_t kv_bytes;      /* size of the KV page pool; 0 = a default from the memory at hand */
-    uint32_t max_seqs;      /* sequences in one batch, 1..256; 0 = 32 */
-    uint32_t step_tokens;   /* token budget of one step (decodes + prefill chunks); 0 = 256 */
+    uint32_t max_seqs;      /* sequences in one batch, 1..ENGINE_MAX_SEQS; 0 = 32, or step_tokens */
+    uint32_t step_tokens;   /* token budget of one step (decodes + prefill chunks), max_seqs..
+                               ENGINE_MAX_STEP_TOKENS; 0 = 256 */
+    uint32_t stall_s;       /* a stream that stands full for so long is ended; 0 = 30 */
     enum engine_kv_type { ENGINE_KV_AUTO, ENGINE_KV_F32, ENGINE_KV_F16 } kv_type;
     /* Called from the opening thread, at most about ten times per second, and once at the end. */
     void (*progress)(void *user, const struct engine_progress *p);
@@ -42,7 +46,7 @@ struct engine_options {
 };
 
 /* Loads a model and starts its thread. Cost: rare (reads the whole file). Errors: ERR_NOT_FOUND,
- * ERR_FORMAT, ERR_UNSUPPORTED, ERR_NOMEM, ERR_DEVICE, … */
+ * ERR_FORMAT, ERR_UNSUPPORTED, ERR_NOMEM, ERR_DEVICE, … Gives the process one malloc arena. */
 bool engine_open(const struct engine_options *opt, struct engine **out, struct err *e) WARN_UNUSED;
 
 /* Ends all requests (their streams report ENGINE_FINISH_CANCELLED), stops the thread, frees all.
@@ -79,16 +83,14 @@ bool engine_tokenize(const struct engine *eng, const char *text, size_t len, uns
                      size_t max_ids, int32_t **ids_take, size_t *n, struct err *e) WARN_UNUSED;
 /* Bytes of a token (may be part of a character), NULL when out of range. */
 const char *engine_token_bytes(const struct engine *eng, int32_t id, size_t *len);
-/* Id of the token whose literal text is exactly `text`, -1 when there is none. */
-int32_t engine_token_find(const struct engine *eng, const char *text);
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
 enum { ENGINE_MAX_STOP = 16, ENGINE_MAX_STOP_BYTES = 256, ENGINE_MAX_STOP_TOKENS = 16,
-       ENGINE_MAX_BIAS = 1024 };
+       ENGINE_MAX_BIAS = 1024, ENGINE_MAX_LOGPROBS = 20 };
 
 struct engine_sampling {
-    float temperature;        /* 0 = greedy; 0..2 */
+    float temperature;        /* 0..2; below 1e-4 = greedy */
     uint32_t top_k;           /* 0 = off */
     float top_p;              /* (0,1]; 1 = off */
     float min_p;              /* [0,1); 0 = off */
@@ -112,7 +114,7 @@ struct engine_request {
     const int32_t *stop_tokens; /* beside the model's own end tokens, copied */
     size_t n_stop_tokens;
     bool ignore_eos;
-    uint32_t n_logprobs; /* top alternatives per token in events, 0..20 */
+    uint32_t n_logprobs; /* top alternatives per token in events, 0..ENGINE_MAX_LOGPROBS */
     bool logprobs;       /* report the chosen token's log-probability */
     /* Called (from the engine thread, no lock held) when an empty stream gets its first event.
      * Must return quickly and must not call back into the engine. NULL allowed. */
@@ -146,7 +148,7 @@ struct engine_event {
     const char *text;
     size_t text_len;
     float logprob;                        /* natural log, when asked for */
-    struct engine_logprob top[20];        /* n_top alternatives, best first */
+    struct engine_logprob top[ENGINE_MAX_LOGPROBS];       /* n_top alternatives, best first */
     uint32_t n_top;
     /* DONE: always the last event, exactly once. `text` may hold a last piece. */
     enum engine_finish finish;
@@ -168,8 +170,6 @@ bool engine_stream_wait(struct engine_stream *s, struct engine_event *ev, int ti
 void engine_stream_cancel(struct engine_stream *s);
 /* Cancels when not finished, and frees. notify is not called any more once this returns. */
 void engine_stream_release(struct engine_stream **s);
-/* Prompt tokens computed so far (progress of a long prefill). */
-uint32_t engine_stream_prefilled(const struct engine_stream *s);
 
 /* ---- state ----------------------------------------------------------------------------------- */
 

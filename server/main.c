@@ -35,9 +35,6 @@
 #include "version.h"
 
 /* Where `make install` puts data; the build says it. */
-#ifndef SEEKD_DATADIR
-#define SEEKD_DATADIR "/usr/local/share/seekd"
-#endif
 
 enum { EXIT_USAGE = 64, EXIT_LOAD = 65, EXIT_OS = 71, KEY_SHOWN = 300 };
 
@@ -60,7 +57,8 @@ struct process {
     struct err load_error;
 };
 
-static atomic_bool hurry; /* a second stop signal came */
+static atomic_bool hurry;     /* a second stop signal came */
+static atomic_bool load_done; /* set before the loader raises SIGUSR1 */
 
 /* ---- telling ---------------------------------------------------------------------------------- */
 
@@ -144,14 +142,15 @@ static bool take_key_from_environment(struct process *me, struct err *e)
 
 static bool make_key(struct process *me, struct err *e)
 {
+    return keyring_generate(me->key, e) && keyring_add(me->keys, me->key, e);
+}
+
+/* A new key goes into the file when it is about to be shown, not before: a start that fails leaves no
+ * file with a key that nobody has seen. */
+static bool store_key(struct process *me, struct err *e)
+{
     const char *path = me->settings.api_key_file;
-    char key[KEYRING_KEY_TEXT];
-    bool ok = keyring_generate(key, e) && keyring_add(me->keys, key, e) &&
-              (!*path || keyring_store(path, key, e));
-    if (ok)
-        snprintf(me->key, sizeof me->key, "%s", key);
-    explicit_bzero(key, sizeof key);
-    return ok;
+    return !*me->key || !*path || keyring_store(path, me->key, e);
 }
 
 static bool open_keys(struct process *me, struct err *e)
@@ -176,18 +175,6 @@ static bool open_keys(struct process *me, struct err *e)
 
 /* ---- the model -------------------------------------------------------------------------------- */
 
-/* Without --model the demo model that came with the installation is served, if it is there. */
-static void choose_model(struct settings *s)
-{
-    static const char demo[] = SEEKD_DATADIR "/seekd-demo.gguf";
-    if (*s->model || access(demo, R_OK))
-        return;
-    free(s->model);
-    s->model = mem_strdup(demo);
-    printf(lang_pick("no --model given: serving the demo model %s\n",
-                     "未指定 --model：使用演示模型 %s\n"), demo);
-}
-
 /* Names with odd characters would be hard to type; they become '-'. */
 static char *model_id(const struct settings *s, const struct engine_info *info)
 {
@@ -210,6 +197,7 @@ static bool load_model(struct process *me, struct err *e)
         .kv_bytes = s->kv_bytes,
         .max_seqs = (uint32_t)s->max_seqs,
         .step_tokens = (uint32_t)s->step_tokens,
+        .stall_s = (uint32_t)s->stall_timeout,
         .kv_type = (enum engine_kv_type)s->kv_type,
         .progress = show_progress,
         .user = me,
@@ -230,6 +218,7 @@ static void *loader(void *user)
     struct process *me = user;
     if (!load_model(me, &me->load_error))
         atomic_store(&me->app.load_failed, true);
+    atomic_store(&load_done, true);
     pthread_kill(me->main_thread, SIGUSR1);
     return NULL;
 }
@@ -358,7 +347,10 @@ static int serve(struct process *me)
         http_close(&me->http);
         return EXIT_OS;
     }
-    int sig = wait_for_signal(me, &signals);
+    int sig;
+    do /* SIGUSR1 from elsewhere means nothing */
+        sig = wait_for_signal(me, &signals);
+    while (sig == SIGUSR1 && !atomic_load(&load_done));
     if (sig != SIGUSR1) {
         /* Still loading: the engine has nothing to lose and cannot be interrupted. */
         http_close(&me->http);
@@ -369,6 +361,11 @@ static int serve(struct process *me)
         fail_message(&me->load_error);
         http_close(&me->http);
         return EXIT_LOAD;
+    }
+    if (!store_key(me, &e)) {
+        fail_message(&e);
+        http_close(&me->http);
+        return EXIT_OS;
     }
     atomic_store(&me->app.model, &me->model);
     show_ready(me);
@@ -399,9 +396,10 @@ static void print_api_fields(void)
     schema_print(&DETOKENIZE_SCHEMA, stdout);
 }
 
-static int check_settings(const struct settings *s)
+static int check_settings(struct settings *s)
 {
     struct err e = ERR_INIT;
+    settings_choose_model(s);
     if (!settings_check(s, &e)) {
         fail_message(&e);
         return EXIT_USAGE;
@@ -431,7 +429,9 @@ static int run(struct process *me, enum settings_action action)
     default:
         break;
     }
-    choose_model(&me->settings);
+    if (settings_choose_model(&me->settings))
+        printf(lang_pick("no --model given: serving the demo model %s\n",
+                         "未指定 --model：使用演示模型 %s\n"), me->settings.model);
     if (!settings_check(&me->settings, &e)) {
         fail_message(&e);
         return EXIT_USAGE;

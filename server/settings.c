@@ -13,10 +13,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine.h"
 #include "http/listen.h"
 #include "lang.h"
 
@@ -54,10 +56,10 @@ static const struct option_row rows[] = {
      "提示与回答的最大总长度；0 = 由模型与内存决定"},
     {"model", "kv_bytes", OPTION_BYTES, AT(kv_bytes), "0", 0, (uint64_t)1 << 50, NULL, false,
      "BYTES", "memory for the KV cache; 0 = chosen from the memory at hand", "KV 缓存大小；0 = 按可用内存选择"},
-    {"model", "max_seqs", OPTION_NUMBER, AT(max_seqs), "0", 0, 256, NULL, false, "N",
+    {"model", "max_seqs", OPTION_NUMBER, AT(max_seqs), "0", 0, ENGINE_MAX_SEQS, NULL, false, "N",
      "requests computed together; 0 = 32", "同时计算的请求数；0 = 32"},
-    {"model", "step_tokens", OPTION_NUMBER, AT(step_tokens), "0", 0, 65536, NULL, false, "TOKENS",
-     "tokens computed in one step; 0 = 256", "每步计算的 token 数；0 = 256"},
+    {"model", "step_tokens", OPTION_NUMBER, AT(step_tokens), "0", 0, ENGINE_MAX_STEP_TOKENS, NULL,
+     false, "TOKENS", "tokens computed in one step; 0 = 256", "每步计算的 token 数；0 = 256"},
     {"model", "kv_type", OPTION_WORD, AT(kv_type), "auto", 0, 0, "auto|f32|f16", false, "TYPE",
      "number format of the KV cache", "KV 缓存的数值格式"},
     {"server", "listen", OPTION_TEXT, AT(listen), "127.0.0.1:8080", 0, 0, NULL, false, "ADDR:PORT",
@@ -398,6 +400,16 @@ bool settings_read(struct settings *s, int argc, char **argv, enum settings_acti
     return true;
 }
 
+bool settings_choose_model(struct settings *s)
+{
+    static const char demo[] = SEEKD_DATADIR "/seekd-demo.gguf";
+    if (*s->model || access(demo, R_OK))
+        return false;
+    free(s->model);
+    s->model = mem_strdup(demo);
+    return true;
+}
+
 bool settings_check(const struct settings *s, struct err *e)
 {
     struct listen_address a;
@@ -432,7 +444,9 @@ bool settings_reload(struct settings *s, int argc, char **argv, unsigned *ignore
     enum settings_action action;
     char *path = NULL;
     settings_init(&fresh);
-    bool ok = settings_read(&fresh, argc, argv, &action, &path, e) && settings_check(&fresh, e);
+    bool ok = settings_read(&fresh, argc, argv, &action, &path, e);
+    settings_choose_model(&fresh);
+    ok = ok && settings_check(&fresh, e);
     *ignored = 0;
     for (size_t i = 0; ok && i < N_ROWS; i++) {
         if (same_value(&rows[i], s, &fresh))

@@ -54,6 +54,9 @@ bool settings_read(struct settings *s, int argc, char **argv, enum settings_acti
 /* Reads one configuration file into `s`. */
 bool settings_read_file(struct settings *s, const char *path, struct err *e) WARN_UNUSED;
 
+/* Without a model, takes the demo model that came with the installation; true when it did. */
+bool settings_choose_model(struct settings *s);
+
 /* What one option cannot know about another: a model is given, --no-auth only on loopback, … */
 bool settings_check(const struct settings *s, struct err *e) WARN_UNUSED;
 

@@ -910,8 +910,9 @@ START_TEST(health_sees_the_engine)
     open_stream(&c, "x", "");
     ck_assert(test_wait_streams(&server, 1, 1000));
     expect_health(server.port, 200, "ok");
-    sleep_ms(5300);
+    fake_engine_age(server.engine, 130000000);
     expect_health(server.port, 503, "stalled");
+    fake_engine_age(server.engine, 0);
     fake_engine_freeze(server.engine, false);
     sleep_ms(100);
     expect_health(server.port, 200, "ok");

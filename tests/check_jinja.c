@@ -50,7 +50,7 @@ static const struct tm fixed_now = {.tm_year = 125,
 static struct jinja_limits patient(void)
 {
     struct jinja_limits limits = JINJA_LIMITS_DEFAULT;
-    limits.max_wall_ms = PATIENCE_MS;
+    limits.max_cpu_ms = PATIENCE_MS;
     return limits;
 }
 

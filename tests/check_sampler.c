@@ -189,6 +189,48 @@ START_TEST(test_greedy_seed_and_bad_rows)
 }
 END_TEST
 
+/* Temperatures whose inverse is no float: greedy, whatever the cuts, never beyond the list. */
+START_TEST(test_tiny_temperatures)
+{
+    static const float temperatures[] = {1e-45f, 1e-40f, 1e-38f, 1e-9f, 9e-5f};
+    float logits[300];
+    struct dev_candidates c;
+    srand(9);
+    random_logits(logits, 300, 8.0f);
+    candidates(logits, 300, 1.0f, &c);
+    for (int i = 0; i < 5 * 8; i++) {
+        struct sampler_params p = {.temperature = temperatures[i / 8], .repetition_penalty = 1.0f,
+                                   .top_k = i & 1 ? 40 : 0, .top_p = i & 2 ? 0.9f : 1.0f,
+                                   .min_p = i & 4 ? 0.05f : 0.0f};
+        struct sampler s;
+        int32_t token = -1;
+        sampler_init(&s, &p);
+        ck_assert(isfinite(sampler_inv_temp(&s)));
+        ck_assert_int_eq(sampler_pick(&s, &c, 300, 0, &token), SAMPLER_OK);
+        ck_assert_int_eq(token, (int32_t)c.best[0].id);
+        sampler_release(&s);
+    }
+}
+END_TEST
+
+/* A row whose sums are not numbers ends the request and nothing else. */
+START_TEST(test_sums_that_are_not_numbers)
+{
+    float logits[300];
+    struct dev_candidates c;
+    srand(10);
+    random_logits(logits, 300, 8.0f);
+    candidates(logits, 300, 1.0f, &c);
+    c.sum_exp = NAN;
+    struct sampler_params p = {.temperature = 1.0f, .repetition_penalty = 1.0f, .top_p = 0.9f};
+    struct sampler s;
+    int32_t token = -1;
+    sampler_init(&s, &p);
+    ck_assert_int_eq(sampler_pick(&s, &c, 300, 0, &token), SAMPLER_NOT_FINITE);
+    sampler_release(&s);
+}
+END_TEST
+
 START_TEST(test_edits)
 {
     struct sampler_bias bias[2] = {{7, 3.0f}, {9, -100.0f}};
@@ -237,6 +279,8 @@ int main(void)
     tcase_add_test(tc, test_frequencies);
     tcase_add_test(tc, test_nucleus_and_cuts);
     tcase_add_test(tc, test_greedy_seed_and_bad_rows);
+    tcase_add_test(tc, test_tiny_temperatures);
+    tcase_add_test(tc, test_sums_that_are_not_numbers);
     tcase_add_test(tc, test_edits);
     suite_add_tcase(suite, tc);
     SRunner *sr = srunner_create(suite);

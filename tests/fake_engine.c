@@ -56,6 +56,7 @@ struct engine {
     uint32_t n_streams;
     bool stop, frozen, lost, dead;
     uint64_t last_step_us, steps, requests, cancelled;
+    uint64_t older_us; /* added to the age that is reported */
     struct engine_info info;
     char template_text[512];
 };
@@ -142,6 +143,13 @@ void fake_engine_freeze(struct engine *eng, bool frozen)
     pthread_mutex_lock(&eng->mu);
     eng->frozen = frozen;
     pthread_cond_broadcast(&eng->changed);
+    pthread_mutex_unlock(&eng->mu);
+}
+
+void fake_engine_age(struct engine *eng, uint64_t us)
+{
+    pthread_mutex_lock(&eng->mu);
+    eng->older_us = us;
     pthread_mutex_unlock(&eng->mu);
 }
 
@@ -234,14 +242,6 @@ const char *engine_token_bytes(const struct engine *eng, int32_t id, size_t *len
         return NULL;
     *len = id < FIRST_SPECIAL ? 1 : strlen(special_text[id - FIRST_SPECIAL]);
     return id < FIRST_SPECIAL ? bytes_of_all[id] : special_text[id - FIRST_SPECIAL];
-}
-
-int32_t engine_token_find(const struct engine *eng, const char *text)
-{
-    (void)eng;
-    if (strlen(text) == 1)
-        return (unsigned char)text[0];
-    return special_at(text, strlen(text));
 }
 
 /* ---- requests --------------------------------------------------------------------------------- */
@@ -433,11 +433,6 @@ void engine_stream_release(struct engine_stream **out)
     *out = NULL;
 }
 
-uint32_t engine_stream_prefilled(const struct engine_stream *s)
-{
-    return s->n_prompt;
-}
-
 /* ---- the engine thread ------------------------------------------------------------------------ */
 
 static void push_locked(struct engine_stream *s, const struct engine_event *ev, const char *text,
@@ -616,6 +611,6 @@ void engine_stats(const struct engine *const_eng, struct engine_stats *out)
     for (struct engine_stream *s = eng->first; s; s = s->next)
         out->running += !s->done;
     if (out->running && eng->frozen)
-        out->last_step_age_us = clock_now_us() - eng->last_step_us;
+        out->last_step_age_us = clock_now_us() - eng->last_step_us + eng->older_us;
     pthread_mutex_unlock(&eng->mu);
 }

@@ -27,6 +27,8 @@ void fake_engine_close(struct engine **eng);
 
 /* Faults of the whole engine: steps stop (health: stalled), or the device is lost. */
 void fake_engine_freeze(struct engine *eng, bool frozen);
+/* The last step seems to have ended `us` earlier than it did. */
+void fake_engine_age(struct engine *eng, uint64_t us);
 void fake_engine_lose_device(struct engine *eng);
 /* From now on nothing happens any more, not even cancelling; closing still works. */
 void fake_engine_die(struct engine *eng);

@@ -7,4 +7,5 @@ libbase_a_SOURCES += \
 	engine/base/hash.c engine/base/hash.h \
 	engine/base/log.c engine/base/log.h \
 	engine/base/mem.c engine/base/mem.h \
+	engine/base/thread.h \
 	engine/base/utf8.c engine/base/utf8.h

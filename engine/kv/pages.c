@@ -105,11 +105,6 @@ bool pages_reserve(struct pages *p, int32_t seq, uint32_t n_tokens)
     return true;
 }
 
-uint32_t pages_reserved(const struct pages *p, int32_t seq)
-{
-    return p->seqs[seq].n_pages * DEV_PAGE_TOKENS;
-}
-
 uint32_t pages_reservable(const struct pages *p, int32_t seq)
 {
     uint32_t n = p->seqs[seq].n_pages + p->n_free;

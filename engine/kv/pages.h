@@ -25,8 +25,6 @@ void pages_close_seq(struct pages *p, int32_t seq);
 /* Makes positions 0..n_tokens-1 of a sequence addressable. False (and nothing taken) when the pool
  * has too few free pages; n_tokens is at most table_stride * DEV_PAGE_TOKENS. */
 bool pages_reserve(struct pages *p, int32_t seq, uint32_t n_tokens);
-/* Positions addressable now. */
-uint32_t pages_reserved(const struct pages *p, int32_t seq);
 /* Largest n_tokens for which pages_reserve would succeed now. */
 uint32_t pages_reservable(const struct pages *p, int32_t seq);
 

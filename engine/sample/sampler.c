@@ -48,9 +48,15 @@ static struct sampler_seen *entry(struct sampler *s, int32_t token)
     return e;
 }
 
+/* Below this, the best token has all the mass but for exact ties, and 1 / temperature would leave the
+ * range of a float: treated as greedy. */
+static const float MIN_TEMPERATURE = 1e-4f;
+
 void sampler_init(struct sampler *s, const struct sampler_params *p)
 {
     *s = (struct sampler){.p = *p};
+    if (p->temperature < MIN_TEMPERATURE)
+        s->p.temperature = 0.0f;
     s->tracks = p->repetition_penalty != 1.0f || p->presence_penalty != 0.0f ||
                 p->frequency_penalty != 0.0f;
     for (uint32_t i = 0; i < p->n_bias; i++)
@@ -136,6 +142,8 @@ static enum sampler_result draw(const struct sampler *s, const struct ranked *li
     if (!cut && (s->p.top_k || s->p.min_p > 0.0f))
         return SAMPLER_NEED_LOGITS; /* these cuts may fall beyond the list */
     double total = cut ? sum : mass, nucleus = total, cum = 0.0;
+    if (keep == 0 || !(total > 0.0))
+        return SAMPLER_NOT_FINITE;
     if (s->p.top_p < 1.0f) {
         nucleus = 0.0;
         uint32_t i = 0;

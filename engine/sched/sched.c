@@ -12,22 +12,19 @@
 #include "sched/sched.h"
 
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "kv/pages.h"
 #include "sched/sequence.h"
 #include "sched/stream.h"
 
-static const uint64_t STALL_LIMIT_US = 30 * 1000000u; /* a full reader's queue for so long */
 static const long IDLE_POLL_MS = 50;                  /* while only paused sequences are left */
 
 /* One sequence's part of a step. */
@@ -53,6 +50,7 @@ struct sched {
     const struct tokenizer *t; /* borrowed */
     struct dev_step *step;
     uint32_t vocab, max_ctx, budget;
+    uint64_t stall_us; /* a full reader's queue for so long */
     pthread_t thread;
 
     /* engine thread only */
@@ -157,7 +155,7 @@ static void drop_cancelled(struct sched *s)
         else if (!seq->full_since_us)
             seq->full_since_us = now;
         bool cancelled = stream_is_cancelled(seq->stream);
-        bool stalled = seq->full_since_us && now - seq->full_since_us > STALL_LIMIT_US;
+        bool stalled = seq->full_since_us && now - seq->full_since_us > s->stall_us;
         if (cancelled || stalled) {
             sequence_finish(seq, cancelled ? ENGINE_FINISH_CANCELLED : ENGINE_FINISH_STALLED, NULL);
             retire(s, seq);
@@ -340,7 +338,7 @@ static bool choose(struct sched *s, const struct part *part, const struct dev_ca
     case SAMPLER_OK:
         break;
     case SAMPLER_NOT_FINITE:
-        FAIL(e, ERR_DEVICE, "the model produced values that are not numbers");
+        FAIL(e, ERR_INTERNAL, "the model produced values that are not numbers");
     case SAMPLER_NEED_LOGITS:
         if (!model_read_logits(s->m, part->out, s->logits_row, e) ||
             !sampler_pick_full(&seq->sampler, s->logits_row, s->vocab, index, token, e))
@@ -358,12 +356,8 @@ static void take_result(struct sched *s, const struct part *part)
 {
     struct sequence *seq = part->seq;
     seq->n_cached += part->n_rows;
-    if (!part->wants_logits) {
-        stream_set_prefilled(seq->stream, seq->n_cached < seq->n_prompt ? seq->n_cached
-                                                                        : seq->n_prompt);
+    if (!part->wants_logits)
         return;
-    }
-    stream_set_prefilled(seq->stream, seq->n_prompt);
     const struct dev_candidates *c =
         (const struct dev_candidates *)dev_buf_map(s->step->candidates) + part->out;
     int32_t token;
@@ -428,7 +422,7 @@ static bool run_step(struct sched *s)
             retire(s, s->parts[i].seq);
         }
     }
-    update_stats(s, true);
+    update_stats(s, ok);
     return true;
 }
 
@@ -498,13 +492,7 @@ static void wait_for_work(struct sched *s, bool idle)
             pthread_cond_wait(&s->changed, &s->mu);
             continue;
         }
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += IDLE_POLL_MS * 1000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
+        struct timespec until = thread_deadline(IDLE_POLL_MS);
         pthread_cond_timedwait(&s->changed, &s->mu, &until);
         return;
     }
@@ -521,6 +509,7 @@ static void *thread_main(void *arg)
         struct sequence *inbox = s->inbox;
         struct logits_job *job = s->job;
         s->inbox = NULL;
+        s->stats.waiting += s->n_inbox; /* until update_stats counts anew */
         s->n_inbox = 0;
         s->job = NULL;
         bool stop = s->stop, failed = s->stats.failed;
@@ -553,7 +542,7 @@ static void *thread_main(void *arg)
 }
 
 bool sched_create(struct model *m, const struct tokenizer *t, uint32_t step_tokens,
-                  struct sched **out, struct err *e)
+                  uint32_t stall_s, struct sched **out, struct err *e)
 {
     struct sched *s = mem_zalloc(sizeof *s);
     s->m = m;
@@ -561,6 +550,7 @@ bool sched_create(struct model *m, const struct tokenizer *t, uint32_t step_toke
     s->step = model_step(m);
     s->vocab = model_hparams(m)->vocab;
     s->max_ctx = model_max_ctx(m);
+    s->stall_us = (uint64_t)stall_s * 1000000u;
     s->budget = step_tokens < s->step->max_rows ? step_tokens : s->step->max_rows;
     s->pages = pages_create(model_n_pages(m), s->step->max_seqs, s->step->table_stride,
                             dev_buf_map(s->step->block_table));
@@ -568,11 +558,7 @@ bool sched_create(struct model *m, const struct tokenizer *t, uint32_t step_toke
     s->logits_row = mem_calloc(s->vocab, sizeof *s->logits_row);
     s->stats.pages_total = model_n_pages(m);
     pthread_mutex_init(&s->mu, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&s->changed);
     int rc = pthread_create(&s->thread, NULL, thread_main, s);
     if (rc != 0) {
         pages_destroy(&s->pages);
@@ -618,8 +604,8 @@ bool sched_submit(struct sched *s, const struct engine_request *req, struct engi
         return false;
     }
     pthread_mutex_lock(&s->mu);
-    bool failed = s->stats.failed, full = s->stats.waiting + s->n_inbox >= SCHED_MAX_QUEUE;
-    bool accepted = !failed && !full && !s->stop;
+    bool failed = s->stats.failed, stop = s->stop;
+    bool accepted = !failed && !stop && s->stats.waiting + s->n_inbox < SCHED_MAX_QUEUE;
     if (accepted) {
         if (!s->inbox && s->stats.running + s->stats.waiting == 0)
             s->last_step_us = clock_now_us();
@@ -636,6 +622,8 @@ bool sched_submit(struct sched *s, const struct engine_request *req, struct engi
         stream_unref(stream);
         if (failed)
             FAIL(e, ERR_DEVICE, "the compute device has failed");
+        if (stop)
+            FAIL(e, ERR_CANCELLED, "the engine is stopping");
         FAIL(e, ERR_BUSY, "the queue is full (%d requests wait)", SCHED_MAX_QUEUE);
     }
     *out = stream;

@@ -15,9 +15,10 @@ struct sched;
 enum { SCHED_MAX_QUEUE = 256 };
 
 /* Starts the thread. `m` and `t` are borrowed until sched_destroy; from now on only the scheduler's
- * thread touches `m`. step_tokens: token budget of a step, at most the model's max_rows. */
+ * thread touches `m`. step_tokens: token budget of a step, at most the model's max_rows. stall_s: a
+ * request whose reader lets its queue stand full for so long is ended. */
 bool sched_create(struct model *m, const struct tokenizer *t, uint32_t step_tokens,
-                  struct sched **out, struct err *e) WARN_UNUSED;
+                  uint32_t stall_s, struct sched **out, struct err *e) WARN_UNUSED;
 /* Finishes all requests as cancelled, stops the thread, frees. */
 void sched_destroy(struct sched **s);
 

@@ -68,8 +68,9 @@ static bool check_request(const struct engine_request *r, uint32_t vocab, uint32
         if (len == 0 || len > ENGINE_MAX_STOP_BYTES)
             FAIL(e, ERR_ARG, "a stop string must have 1 to %d bytes", ENGINE_MAX_STOP_BYTES);
     }
-    if (r->n_logprobs > 20)
-        FAIL(e, ERR_ARG, "at most 20 alternatives per token can be reported");
+    if (r->n_logprobs > ENGINE_MAX_LOGPROBS)
+        FAIL(e, ERR_ARG, "at most %d alternatives per token can be reported",
+             ENGINE_MAX_LOGPROBS);
     return check_sampling(&r->sampling, vocab, e);
 }
 

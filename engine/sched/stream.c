@@ -19,6 +19,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum { FULL_BYTES = 64 * 1024, MAX_BYTES = 4 * FULL_BYTES };
 
@@ -61,11 +62,7 @@ struct engine_stream *stream_create(void (*notify)(void *user), void *user,
     s->wake = wake;
     s->wake_user = wake_user;
     pthread_mutex_init(&s->mu, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&s->changed);
     buf_init(&s->queue, MAX_BYTES);
     buf_init(&s->done_text, MAX_BYTES);
     buf_init(&s->current, MAX_BYTES);
@@ -149,16 +146,6 @@ bool stream_is_full(struct engine_stream *s)
     return full;
 }
 
-void stream_set_prefilled(struct engine_stream *s, uint32_t n_tokens)
-{
-    atomic_store(&s->prefilled, n_tokens);
-}
-
-uint32_t engine_stream_prefilled(const struct engine_stream *s)
-{
-    return atomic_load(&s->prefilled);
-}
-
 static void take_record(struct engine_stream *s, struct engine_event *ev)
 {
     struct record r;
@@ -215,15 +202,7 @@ bool engine_stream_next(struct engine_stream *s, struct engine_event *ev)
 
 bool engine_stream_wait(struct engine_stream *s, struct engine_event *ev, int timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int wait_ms = timeout_ms > 0 ? timeout_ms : 0;
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = thread_deadline(timeout_ms > 0 ? timeout_ms : 0);
     pthread_mutex_lock(&s->mu);
     while (is_empty(s) && !s->done_read) {
         if (timeout_ms < 0)

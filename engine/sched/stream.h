@@ -21,6 +21,5 @@ void stream_push_done(struct engine_stream *s, const struct engine_event *ev);
 bool stream_is_cancelled(const struct engine_stream *s);
 /* True while the queue holds more than its limit; the sequence then pauses. */
 bool stream_is_full(struct engine_stream *s);
-void stream_set_prefilled(struct engine_stream *s, uint32_t n_tokens);
 
 #endif

@@ -76,6 +76,14 @@ static void choice_release(struct choice *c)
     buf_release(&c->offsets);
 }
 
+/* What the client is not told: the cause, for the administrator. */
+static void log_cause(const char *what, const char *id, const struct err *why)
+{
+    char quoted[2 * sizeof why->msg];
+    LOG_E("api", "%s id=%s code=%s cause=%s file=%s line=%d", what, id, err_code_name(why->code),
+          log_quote(quoted, sizeof quoted, why->msg), why->file ? why->file : "-", why->line);
+}
+
 bool generation_start(const struct generation_spec *spec, struct generation **out,
                       struct api_error *e)
 {
@@ -102,7 +110,7 @@ bool generation_start(const struct generation_spec *spec, struct generation **ou
         struct err why = ERR_INIT;
         if (!engine_submit(spec->model->engine, &req, &c->stream, &why)) {
             api_fail_engine(e, &why);
-            LOG_I("api", "request refused id=req_%s code=%s", spec->id, err_code_name(why.code));
+            log_cause("request refused", spec->id, &why);
             generation_destroy(&g);
             return false;
         }
@@ -243,7 +251,7 @@ static void fail_choice(struct generation *g, const struct engine_event *ev)
         break;
     default:
         api_fail_engine(&g->failure, &ev->err);
-        LOG_E("api", "generation failed id=%s code=%s", g->id, err_code_name(ev->err.code));
+        log_cause("generation failed", g->id, &ev->err);
         break;
     }
 }

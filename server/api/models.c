@@ -11,7 +11,9 @@
 #include "api/json.h"
 #include "engine.h"
 
-enum { BODY_MAX = 64 << 10, STALLED_US = 5000000 };
+/* A step of a large model on a software driver, or the first use of a kernel, takes long; past this the
+ * device itself would have given up. */
+enum { BODY_MAX = 64 << 10, STALLED_US = 125000000 };
 
 /* ---- answers ---------------------------------------------------------------------------------- */
 

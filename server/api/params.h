@@ -12,7 +12,7 @@
 #include "api/schema.h"
 #include "engine.h"
 
-enum { PARAMS_MAX_CHOICES = 8, PARAMS_MAX_TOP_LOGPROBS = 20 };
+enum { PARAMS_MAX_CHOICES = 8, PARAMS_MAX_TOP_LOGPROBS = ENGINE_MAX_LOGPROBS };
 
 enum params_thinking { PARAMS_THINKING_UNSET, PARAMS_THINKING_ON, PARAMS_THINKING_OFF };
 

@@ -7,8 +7,9 @@
 
 #include "api/stream.h"
 
-#include <assert.h>
 #include <string.h>
+
+#include "base/assert.h"
 
 static const char OPEN_TAG[] = "<think>";
 static const char CLOSE_TAG[] = "</think>";
@@ -38,9 +39,9 @@ bool stream_in_reasoning(const struct stream *s)
 
 static void assert_stream_state(const struct stream *s)
 {
-    assert(s->held.len == 0 || s->state == STREAM_STATE_OPENING ||
+    ASSERT(s->held.len == 0 || s->state == STREAM_STATE_OPENING ||
            s->state == STREAM_STATE_REASONING);
-    assert(s->mode != STREAM_PLAIN || s->state == STREAM_STATE_START ||
+    ASSERT(s->mode != STREAM_PLAIN || s->state == STREAM_STATE_START ||
            s->state >= STREAM_STATE_CONTENT);
     (void)s;
 }
@@ -170,7 +171,7 @@ static void run(struct stream *s, const struct stream_sink *sink)
 
 void stream_feed(struct stream *s, const char *text, size_t len, const struct stream_sink *sink)
 {
-    assert(s->state != STREAM_STATE_DONE);
+    ASSERT(s->state != STREAM_STATE_DONE);
     if (s->state == STREAM_STATE_START) {
         sink->event(sink->user, STREAM_ROLE, NULL, 0);
         s->state = s->mode == STREAM_PLAIN ? STREAM_STATE_CONTENT : STREAM_STATE_OPENING;

@@ -321,7 +321,8 @@ static int run(const struct ctl_command *self, int argc, char **argv)
          .help_zh = "每路生成的词元数（默认 32）"},
         {.name = "streams", .kind = ARGS_STRING, .value = &streams, .meta = "1,4,16",
          .help_en = "stream counts to measure (default 1)", .help_zh = "要测量的并发路数（默认 1）"},
-        {.name = "step-tokens", .kind = ARGS_U32, .value = &opt.step_tokens, .min = 1, .max = 65536,
+        {.name = "step-tokens", .kind = ARGS_U32, .value = &opt.step_tokens, .min = 1,
+         .max = ENGINE_MAX_STEP_TOKENS,
          .meta = "N", .help_en = "token budget of one step (default: the engine's)",
          .help_zh = "每步的词元预算（默认为引擎的设定）"},
     };

@@ -16,6 +16,9 @@ void gate_init(struct gate *g, struct MHD_Connection *mhd)
 
 void gate_release(struct gate *g)
 {
+    /* A waker may have resumed the connection and still be on its way out of the lock. */
+    pthread_mutex_lock(&g->mu);
+    pthread_mutex_unlock(&g->mu);
     pthread_mutex_destroy(&g->mu);
 }
 

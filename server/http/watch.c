@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 
 enum { TICK_MS = 100, MAX_LINGER = 64, LINGER_US = 2000000, LINGER_ROUNDS = 64 };
 
@@ -150,13 +151,7 @@ static void wait_locked(struct watch *w)
         pthread_cond_wait(&w->changed, &w->mu);
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += TICK_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    struct timespec until = thread_deadline(TICK_MS);
     while (!w->stop && pthread_cond_timedwait(&w->changed, &w->mu, &until) == 0)
         ;
 }
@@ -186,11 +181,7 @@ bool watch_open(const struct watch_calls *calls, struct watch **out, struct err 
     struct watch *w = mem_zalloc(sizeof *w);
     w->calls = *calls;
     pthread_mutex_init(&w->mu, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&w->changed);
     int rc = pthread_create(&w->thread, NULL, run, w);
     if (rc) {
         pthread_cond_destroy(&w->changed);

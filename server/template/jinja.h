@@ -31,7 +31,7 @@ struct jinja_limits {
     size_t max_output_bytes; /* length of the result, and of every text built on the way */
     size_t max_memory_bytes; /* all memory of one compiled template, and of one render */
     size_t max_range;        /* elements of range() */
-    unsigned max_wall_ms;    /* monotonic time of one render; 0 = unlimited */
+    unsigned max_cpu_ms;    /* processor time of the rendering thread; 0 = unlimited */
 };
 
 #define JINJA_LIMITS_DEFAULT                                                                       \
@@ -41,7 +41,7 @@ struct jinja_limits {
                            .max_output_bytes = (size_t)8 << 20,                                    \
                            .max_memory_bytes = (size_t)96 << 20,                                   \
                            .max_range = 100000,                                                    \
-                           .max_wall_ms = 200})
+                           .max_cpu_ms = 200})
 
 /* What one render works on; everything is borrowed until jinja_render() returns. */
 struct jinja_input {

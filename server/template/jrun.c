@@ -20,8 +20,8 @@ void jrun_init(struct jrun *r, const struct jinja_template *t, const struct jinj
 {
     *r = (struct jrun){.t = t, .limits = limits, .err = e, .work_check = WORK_PER_LOOK};
     jarena_init(&r->arena, limits->max_memory_bytes);
-    if (limits->max_wall_ms)
-        r->deadline_us = clock_now_us() + (uint64_t)limits->max_wall_ms * 1000;
+    if (limits->max_cpu_ms)
+        r->deadline_us = clock_thread_us() + (uint64_t)limits->max_cpu_ms * 1000;
 }
 
 void jrun_release(struct jrun *r)
@@ -74,8 +74,8 @@ bool jrun_work(struct jrun *r, size_t bytes)
     r->work += 1 + bytes / WORK_UNIT_BYTES;
     if (r->work >= r->work_check) {
         r->work_check = r->work + WORK_PER_LOOK;
-        if (r->deadline_us && clock_now_us() > r->deadline_us)
-            JFAIL(r, ERR_LIMIT, "rendering takes longer than %u ms", r->limits->max_wall_ms);
+        if (r->deadline_us && clock_thread_us() > r->deadline_us)
+            JFAIL(r, ERR_LIMIT, "rendering takes longer than %u ms", r->limits->max_cpu_ms);
     }
     return !r->failed;
 }

@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         .max_output_bytes = 1 << 18,
                                         .max_memory_bytes = 8 << 20,
                                         .max_range = 10000,
-                                        .max_wall_ms = 1000};
+                                        .max_cpu_ms = 1000};
     const char *text = (const char *)data;
     const uint8_t *nul = size ? memchr(data, 0, size) : NULL;
     size_t len = nul ? (size_t)(nul - data) : size;
