@@ -5,7 +5,7 @@ tests_check_jinja_LDADD = $(SERVER_TEST_LDADD)
 
 tests_fuzz_replay_jinja_SOURCES = tests/fuzz/fuzz_jinja.c tests/fuzz/replay.c
 tests_fuzz_replay_jinja_CPPFLAGS = $(AM_CPPFLAGS) \
-	-DREPLAY_CORPUS='"tests/golden/templates/fuzz"'
+	-DREPLAY_CORPUS='"tests/fuzz/corpus/jinja"'
 tests_fuzz_replay_jinja_LDADD = $(SERVER_TEST_LDADD)
 
 TESTS += tests/check_jinja tests/fuzz/replay_jinja
@@ -24,15 +24,15 @@ EXTRA_DIST += \
 	tests/golden/templates/make_snippets.py \
 	tests/golden/templates/snippets.json \
 	tests/golden/templates/snippets.txt \
-	tests/golden/templates/fuzz/chat \
-	tests/golden/templates/fuzz/failing \
-	tests/golden/templates/fuzz/filters \
-	tests/golden/templates/fuzz/format \
-	tests/golden/templates/fuzz/loops \
-	tests/golden/templates/fuzz/macros \
-	tests/golden/templates/fuzz/methods \
-	tests/golden/templates/fuzz/numbers \
-	tests/golden/templates/fuzz/recursion \
-	tests/golden/templates/fuzz/sets \
-	tests/golden/templates/fuzz/variables \
-	tests/golden/templates/fuzz/white-space
+	tests/fuzz/corpus/jinja/chat \
+	tests/fuzz/corpus/jinja/failing \
+	tests/fuzz/corpus/jinja/filters \
+	tests/fuzz/corpus/jinja/format \
+	tests/fuzz/corpus/jinja/loops \
+	tests/fuzz/corpus/jinja/macros \
+	tests/fuzz/corpus/jinja/methods \
+	tests/fuzz/corpus/jinja/numbers \
+	tests/fuzz/corpus/jinja/recursion \
+	tests/fuzz/corpus/jinja/sets \
+	tests/fuzz/corpus/jinja/variables \
+	tests/fuzz/corpus/jinja/white-space
