@@ -223,8 +223,9 @@ static enum MHD_Result reply(struct exchange *x)
     x->status = a->status;
     x->sent_bytes = len;
     set_phase(x, EXCHANGE_ANSWERED);
-    conn_expect(x->conn, CONN_NOTHING, 0);
-    enum MHD_Result ok = MHD_queue_response(x->mhd, a->status, r);
+    enum MHD_Result ok = conn_expect(x->conn, CONN_NOTHING, 0)
+                             ? MHD_queue_response(x->mhd, a->status, r)
+                             : MHD_NO;
     MHD_destroy_response(r);
     return ok;
 }
@@ -348,8 +349,7 @@ static enum MHD_Result on_head(struct exchange *x, const char *path, const char 
     }
     set_phase(x, EXCHANGE_BODY);
     x->body_start_us = clock_now_us();
-    conn_expect(x->conn, CONN_BODY, x->server->opt.body_grace_ms);
-    return MHD_YES;
+    return conn_expect(x->conn, CONN_BODY, x->server->opt.body_grace_ms) ? MHD_YES : MHD_NO;
 }
 
 /* ---- the body --------------------------------------------------------------------------------- */
@@ -441,7 +441,8 @@ static enum MHD_Result on_complete_request(struct exchange *x)
             api_fail(&e, API_OVERLOADED, NULL, "The server is short of memory.");
         return reply_error(x, &e);
     }
-    conn_expect(x->conn, CONN_NOTHING, 0);
+    if (!conn_expect(x->conn, CONN_NOTHING, 0))
+        return MHD_NO;
     if (!x->route->body_bytes) {
         call_handler(x);
         return reply(x);

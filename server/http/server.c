@@ -149,9 +149,11 @@ static void stop_listening(struct http_server *s)
 {
     if (atomic_exchange(&s->draining, true) || !s->daemon)
         return;
+    /* Refuses from here on, but stays open: microhttpd's threads may still have it in their sets. */
     int fd = MHD_quiesce_daemon(s->daemon);
     if (fd >= 0)
-        close(fd);
+        shutdown(fd, SHUT_RDWR);
+    s->opt.listen_fd = fd;
 }
 
 bool http_drain(struct http_server *s, unsigned drain_ms, const atomic_bool *hurry)

@@ -97,10 +97,12 @@ static void find_hangups_locked(struct watch *w)
             w->calls.hangup(w->polled[i]->busy);
 }
 
-/* Microhttpd has written nothing for this request yet, so our own short answer is safe. */
-static void close_late(struct conn *c)
+/* Once the connection is ours, its own thread sends nothing any more (conn_expect), and it has written
+ * nothing for this request yet: our own short answer is safe. */
+static void close_late(struct conn *c, int waits)
 {
-    int waits = atomic_load(&c->waits);
+    if (waits == CONN_NOTHING || !atomic_compare_exchange_strong(&c->waits, &waits, CONN_LATE))
+        return;
     if (waits == CONN_FIRST_HEAD || waits == CONN_BODY) {
         ssize_t sent = send(c->fd, TIMEOUT_REPLY, sizeof TIMEOUT_REPLY - 1,
                             MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -114,9 +116,10 @@ static void close_late(struct conn *c)
 static void close_late_ones_locked(struct watch *w, uint64_t now)
 {
     for (struct conn *c = w->first; c; c = c->next) {
+        int waits = atomic_load(&c->waits);
         uint64_t deadline = atomic_load(&c->deadline_us);
         if (deadline && now >= deadline)
-            close_late(c);
+            close_late(c, waits);
     }
 }
 
@@ -285,8 +288,13 @@ void watch_each(struct watch *w, void (*fn)(struct exchange *x))
     pthread_mutex_unlock(&w->mu);
 }
 
-void conn_expect(struct conn *c, enum conn_waits waits, unsigned ms)
+bool conn_expect(struct conn *c, enum conn_waits waits, unsigned ms)
 {
-    atomic_store(&c->waits, (int)waits);
+    int before = atomic_load(&c->waits);
+    do
+        if (before == CONN_LATE)
+            return false;
+    while (!atomic_compare_exchange_weak(&c->waits, &before, (int)waits));
     atomic_store(&c->deadline_us, ms ? clock_now_us() + (uint64_t)ms * 1000u : 0);
+    return true;
 }

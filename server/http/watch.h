@@ -17,7 +17,8 @@
 struct exchange;
 struct watch;
 
-enum conn_waits { CONN_FIRST_HEAD, CONN_NEXT_HEAD, CONN_BODY, CONN_NOTHING };
+/* LATE: the watch thread has taken the connection to close it; it stays so. */
+enum conn_waits { CONN_FIRST_HEAD, CONN_NEXT_HEAD, CONN_BODY, CONN_NOTHING, CONN_LATE };
 
 /* One client connection. Owned by the watch; borrowed by its requests. */
 struct conn {
@@ -52,7 +53,8 @@ void watch_end(struct watch *w, struct conn *c);
 /* Calls fn for every request between begin and end, with the lock held. */
 void watch_each(struct watch *w, void (*fn)(struct exchange *x));
 
-/* Sets what the connection is waiting for and for how long; ms 0 = no limit. Connection's thread. */
-void conn_expect(struct conn *c, enum conn_waits waits, unsigned ms);
+/* Sets what the connection is waiting for and for how long; ms 0 = no limit. Connection's thread.
+ * False: too late, the watch has answered and closed it; nothing may be sent any more. */
+bool conn_expect(struct conn *c, enum conn_waits waits, unsigned ms);
 
 #endif
