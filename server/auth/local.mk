@@ -1,0 +1,3 @@
+libserver_a_SOURCES += \
+	server/auth/keyring.c server/auth/keyring.h \
+	server/auth/principal.h
