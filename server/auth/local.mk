@@ -1,3 +1,7 @@
 libserver_a_SOURCES += \
 	server/auth/keyring.c server/auth/keyring.h \
 	server/auth/principal.h
+
+libserver_a_SOURCES += \
+	server/auth/identity.c server/auth/identity.h \
+	server/auth/jwt.c server/auth/jwt.h
