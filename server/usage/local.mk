@@ -1,0 +1,8 @@
+libserver_a_SOURCES += \
+	server/auth/vault.c server/auth/vault.h \
+	server/usage/calendar.c server/usage/calendar.h \
+	server/usage/ledger.c server/usage/ledger.h \
+	server/usage/limits.c server/usage/limits.h \
+	server/usage/period.c server/usage/period.h \
+	server/usage/quota.c server/usage/quota.h \
+	server/usage/row.c server/usage/row.h
