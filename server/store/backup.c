@@ -1,7 +1,8 @@
-/* Owns: backup files, their checks, and databases made from them. Refuses to know: the running store.
+/* Owns: backup files, their checks, and databases made from them. Refuses to know: the running
+ * store.
  *
- * Restoring never opens a file by name through SQLite: the bytes are checked first (digest or seal),
- * then mapped and examined as a database in memory. */
+ * Restoring never opens a file by name through SQLite: the bytes are checked first (digest or
+ * seal), then mapped and examined as a database in memory. */
 #include <config.h>
 
 #include "store/backup.h"
@@ -30,7 +31,8 @@
 
 enum { SUM_BYTES = 512 }; /* longest content of a digest file */
 
-/* ---- small things about files -------------------------------------------------------------------- */
+/* ---- small things about files
+ * -------------------------------------------------------------------- */
 
 static bool name_with(const char *path, const char *suffix, char out[PATH_MAX], struct err *e)
 {
@@ -74,7 +76,8 @@ static bool put_in_place(const char *part, const char *path, struct err *e)
     return snapshot_sync_folder(path, e);
 }
 
-/* ---- plain backups and their digest files -------------------------------------------------------- */
+/* ---- plain backups and their digest files
+ * -------------------------------------------------------- */
 
 /* Reads `in` to its end; copies to `out` unless that is -1. */
 static bool copy_and_digest(int in, int out, uint8_t digest[HASH_SHA256_BYTES], struct err *e)
@@ -97,8 +100,8 @@ static bool copy_and_digest(int in, int out, uint8_t digest[HASH_SHA256_BYTES], 
 }
 
 /* What the digest file of a backup says: the form of sha256sum. */
-static bool sum_text(const char *path, const uint8_t digest[HASH_SHA256_BYTES], char text[SUM_BYTES],
-                     struct err *e)
+static bool sum_text(const char *path, const uint8_t digest[HASH_SHA256_BYTES],
+                     char text[SUM_BYTES], struct err *e)
 {
     char hex[HASH_SHA256_HEX], *copy = mem_strdup(path);
     hash_hex(digest, hex);
@@ -135,14 +138,17 @@ static bool check_sum(const char *path, const uint8_t digest[HASH_SHA256_BYTES],
     if (!ok)
         return false;
     if (got != strlen(want) || memcmp(found, want, got) != 0)
-        FAIL(e, ERR_FORMAT, "%s does not fit the backup: one of the two was changed or renamed", name);
+        FAIL(e, ERR_FORMAT, "%s does not fit the backup: one of the two was changed or renamed",
+             name);
     return true;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ------------------------------------------------------------------------------------- */
 
 /* Reads back what was written. */
-static bool verify(int fd, const uint8_t *key, const uint8_t digest[HASH_SHA256_BYTES], struct err *e)
+static bool verify(int fd, const uint8_t *key, const uint8_t digest[HASH_SHA256_BYTES],
+                   struct err *e)
 {
     uint8_t again[HASH_SHA256_BYTES];
     if (lseek(fd, 0, SEEK_SET) != 0)
@@ -177,7 +183,8 @@ bool backup_write(const char *plain, const char *to, const uint8_t *key, struct 
     return ok;
 }
 
-/* ---- restoring ----------------------------------------------------------------------------------- */
+/* ---- restoring
+ * ----------------------------------------------------------------------------------- */
 
 static bool examine_image(struct store_db *db, struct err *e)
 {
@@ -222,8 +229,8 @@ static bool is_sealed(int fd, bool *sealed, struct err *e)
     return true;
 }
 
-/* The backup `in`, checked byte by byte, as a database file `out` that is examined as well. `out` -1: a
- * plain backup is examined where it lies. */
+/* The backup `in`, checked byte by byte, as a database file `out` that is examined as well. `out`
+ * -1: a plain backup is examined where it lies. */
 static bool unpack(const char *backup, int in, int out, const uint8_t *key, struct err *e)
 {
     uint8_t digest[HASH_SHA256_BYTES];
@@ -244,7 +251,8 @@ static bool check_only(const char *backup, int in, const uint8_t *key, struct er
     return ok;
 }
 
-static bool restore_to(const char *backup, int in, const char *to, const uint8_t *key, struct err *e)
+static bool restore_to(const char *backup, int in, const char *to, const uint8_t *key,
+                       struct err *e)
 {
     char part[PATH_MAX];
     if (!name_with(to, ".part", part, e))

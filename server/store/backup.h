@@ -1,4 +1,5 @@
-/* Backup files: plain or sealed. Internal to store/; store_restore() of store.h is implemented here. */
+/* Backup files: plain or sealed. Internal to store/; store_restore() of store.h is implemented
+ * here. */
 #ifndef SEEKD_STORE_BACKUP_H
 #define SEEKD_STORE_BACKUP_H
 

@@ -1,9 +1,9 @@
-/* Owns: a connection, its settings, its prepared statements, and the translation of SQLite's results
- * into errors. Refuses to know: threads, what the statements say.
+/* Owns: a connection, its settings, its prepared statements, and the translation of SQLite's
+ * results into errors. Refuses to know: threads, what the statements say.
  *
- * Statements are found by the address of their text (a literal) and kept until the connection closes.
- * One that is in use when the same text is asked for again gets a twin. None is freed while a callback
- * runs, so store_done() may be called twice on one. */
+ * Statements are found by the address of their text (a literal) and kept until the connection
+ * closes. One that is in use when the same text is asked for again gets a twin. None is freed while
+ * a callback runs, so store_done() may be called twice on one. */
 #include <config.h>
 
 #include "store/db.h"
@@ -28,7 +28,7 @@ struct store_stmt {
     const char *sql; /* the literal */
     char *text;      /* what it said when it was prepared */
     sqlite3_stmt *st;
-    int bind_rc;     /* first failure of a bind */
+    int bind_rc; /* first failure of a bind */
     bool busy, ended;
     struct store_stmt *next; /* of the bucket */
 };
@@ -42,7 +42,8 @@ struct store_db {
     struct store_stmt *bucket[DB_BUCKETS];
 };
 
-/* ---- errors -------------------------------------------------------------------------------------- */
+/* ---- errors
+ * -------------------------------------------------------------------------------------- */
 
 static enum db_trouble trouble_of(int rc)
 {
@@ -103,7 +104,8 @@ static const char *advice(int rc)
     case SQLITE_FULL:
         return ": free space on the disk of the database";
     case SQLITE_IOERR:
-        return trouble_of(rc) == DB_STOP ? ": check the disk, then restart seekd" : ": check the disk";
+        return trouble_of(rc) == DB_STOP ? ": check the disk, then restart seekd"
+                                         : ": check the disk";
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
         return ": check the owner and permissions of the file and its folder";
@@ -120,7 +122,8 @@ static const char *advice(int rc)
 
 bool db_fail(struct store_db *db, int rc, const char *doing, struct err *e)
 {
-    /* Of the connection's own text only constraints and SQL mistakes say more than the code does. */
+    /* Of the connection's own text only constraints and SQL mistakes say more than the code does.
+     */
     const char *text = sqlite3_errstr(rc);
     int primary = rc & 0xff, os = 0;
     if (db && (primary == SQLITE_CONSTRAINT || primary == SQLITE_ERROR) &&
@@ -130,8 +133,8 @@ bool db_fail(struct store_db *db, int rc, const char *doing, struct err *e)
         os = sqlite3_system_errno(db->handle);
     struct err why;
     err_set(&why, code_of(db, rc), primary == SQLITE_FULL ? ENOSPC : os, __FILE__, __LINE__,
-            "cannot %s: %s (%d%s%s)%s", doing, text, rc, os ? ", " : "", os ? strerrordesc_np(os) : "",
-            advice(rc));
+            "cannot %s: %s (%d%s%s)%s", doing, text, rc, os ? ", " : "",
+            os ? strerrordesc_np(os) : "", advice(rc));
     enum db_trouble trouble = trouble_of(rc);
     if (db && trouble > db->trouble) {
         db->trouble = trouble;
@@ -142,22 +145,28 @@ bool db_fail(struct store_db *db, int rc, const char *doing, struct err *e)
     return false;
 }
 
-/* ---- connections --------------------------------------------------------------------------------- */
+/* ---- connections
+ * --------------------------------------------------------------------------------- */
 
 static bool configure(struct store_db *db, struct err *e)
 {
     static const struct {
         int option, value;
     } switches[] = {
-        {SQLITE_DBCONFIG_DEFENSIVE, 1},       {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
-        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},  {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
-        {SQLITE_DBCONFIG_ENABLE_TRIGGER, 1},  {SQLITE_DBCONFIG_DQS_DDL, 0},
-        {SQLITE_DBCONFIG_DQS_DML, 0},         {SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1},
+        {SQLITE_DBCONFIG_DEFENSIVE, 1},      {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0}, {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
+        {SQLITE_DBCONFIG_ENABLE_TRIGGER, 1}, {SQLITE_DBCONFIG_DQS_DDL, 0},
+        {SQLITE_DBCONFIG_DQS_DML, 0},        {SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1},
     };
     static const char *const pragmas[] = {
-        "PRAGMA synchronous = FULL",     "PRAGMA mmap_size = 0",   "PRAGMA cell_size_check = ON",
-        "PRAGMA wal_autocheckpoint = 0", "PRAGMA temp_store = 2",  "PRAGMA secure_delete = ON",
-        "PRAGMA recursive_triggers = ON", "PRAGMA foreign_keys = ON",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA mmap_size = 0",
+        "PRAGMA cell_size_check = ON",
+        "PRAGMA wal_autocheckpoint = 0",
+        "PRAGMA temp_store = 2",
+        "PRAGMA secure_delete = ON",
+        "PRAGMA recursive_triggers = ON",
+        "PRAGMA foreign_keys = ON",
         "PRAGMA journal_size_limit = 67108864",
     };
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
@@ -208,7 +217,8 @@ bool db_open_image(const void *bytes, size_t len, struct store_db **out, struct 
         return false;
     /* SQLite's parameter is not const because other flags let it write. */
     int rc = sqlite3_deserialize(db->handle, "main", (unsigned char *)(uintptr_t)bytes,
-                                 (sqlite3_int64)len, (sqlite3_int64)len, SQLITE_DESERIALIZE_READONLY);
+                                 (sqlite3_int64)len, (sqlite3_int64)len,
+                                 SQLITE_DESERIALIZE_READONLY);
     if (rc != SQLITE_OK) {
         db_fail(db, rc, "read the copy", e);
         db_close(&db);
@@ -287,7 +297,8 @@ void db_tidy(struct store_db *db)
         free_statements(db);
 }
 
-/* ---- statements ---------------------------------------------------------------------------------- */
+/* ---- statements
+ * ---------------------------------------------------------------------------------- */
 
 static struct store_stmt **bucket_of(struct store_db *db, const char *sql)
 {
@@ -454,10 +465,11 @@ bool db_int(struct store_db *db, const char *sql, int64_t *out, struct err *e)
     return true;
 }
 
-/* ---- examination --------------------------------------------------------------------------------- */
+/* ---- examination
+ * --------------------------------------------------------------------------------- */
 
-bool db_examine(struct store_db *db, bool quick, void (*say)(void *ctx, const char *finding), void *ctx,
-                unsigned *findings, struct err *e)
+bool db_examine(struct store_db *db, bool quick, void (*say)(void *ctx, const char *finding),
+                void *ctx, unsigned *findings, struct err *e)
 {
     struct store_stmt *st;
     bool row;
@@ -479,7 +491,8 @@ bool db_examine(struct store_db *db, bool quick, void (*say)(void *ctx, const ch
     store_done(st);
     if (quick)
         return true;
-    if (!store_query(db, "SELECT \"table\", \"rowid\", \"parent\" FROM pragma_foreign_key_check", &st, e))
+    if (!store_query(db, "SELECT \"table\", \"rowid\", \"parent\" FROM pragma_foreign_key_check",
+                     &st, e))
         return false;
     while (store_step(st, &row, e)) {
         if (!row) {

@@ -1,6 +1,6 @@
-/* One connection to the database file, with the settings that every connection has, and its prepared
- * statements. Internal to store/; the statement functions of store.h are implemented in db.c.
- * Owner: store.c. Thread: one at a time.
+/* One connection to the database file, with the settings that every connection has, and its
+ * prepared statements. Internal to store/; the statement functions of store.h are implemented in
+ * db.c. Owner: store.c. Thread: one at a time.
  */
 #ifndef SEEKD_STORE_DB_H
 #define SEEKD_STORE_DB_H
@@ -30,7 +30,8 @@ bool db_open(const char *path, const char *vfs, enum db_kind kind, struct store_
 /* The same around a handle that was opened elsewhere; owned from now on, also on failure. Its
  * settings are left alone. */
 struct store_db *db_adopt_take(struct sqlite3 *handle);
-/* A reader of a database that lies in memory; `bytes` is borrowed until db_close() and never written. */
+/* A reader of a database that lies in memory; `bytes` is borrowed until db_close() and never
+ * written. */
 bool db_open_image(const void *bytes, size_t len, struct store_db **out, struct err *e) WARN_UNUSED;
 void db_close(struct store_db **db);
 
@@ -54,9 +55,9 @@ void db_forget(struct store_db *db);
 /* Turns an SQLite result into an error. `doing`: "commit", "open the database". Returns false. */
 bool db_fail(struct store_db *db, int rc, const char *doing, struct err *e);
 
-/* Everything that integrity_check (or the faster quick_check) and foreign_key_check find; `say` may be
- * NULL. *findings = how many. */
-bool db_examine(struct store_db *db, bool quick, void (*say)(void *ctx, const char *finding), void *ctx,
-                unsigned *findings, struct err *e) WARN_UNUSED;
+/* Everything that integrity_check (or the faster quick_check) and foreign_key_check find; `say` may
+ * be NULL. *findings = how many. */
+bool db_examine(struct store_db *db, bool quick, void (*say)(void *ctx, const char *finding),
+                void *ctx, unsigned *findings, struct err *e) WARN_UNUSED;
 
 #endif

@@ -8,3 +8,4 @@ libserver_a_SOURCES += \
 	server/store/snapshot.c server/store/snapshot.h \
 	server/store/store.c server/store/store.h \
 	server/store/writer.c server/store/writer.h
+EXTRA_DIST += server/store/README.md

@@ -1,4 +1,5 @@
-/* Owns: application_id, user_version, and the order of migrations. Refuses to know: what they do. */
+/* Owns: application_id, user_version, and the order of migrations. Refuses to know: what they do.
+ */
 #include <config.h>
 
 #include "store/migrate.h"
@@ -27,7 +28,8 @@ bool migrate_look(struct store_db *db, size_t newest, size_t *version, struct er
         FAIL(e, ERR_FORMAT, "this SQLite file was not made by seekd: name another one");
     if ((uint64_t)found > newest)
         FAIL(e, ERR_UNSUPPORTED,
-             "the database has version %lld, this seekd knows versions up to %zu: install a newer seekd",
+             "the database has version %lld, this seekd knows versions up to %zu: install a newer "
+             "seekd",
              (long long)found, newest);
     *version = (size_t)found;
     return true;
@@ -65,8 +67,8 @@ static bool apply(struct store_db *db, const char *const *texts, size_t number, 
     return ok || err_prefix(e, "migration %zu", number);
 }
 
-bool migrate_run(struct store_db *db, const char *path, const char *const *const *steps, size_t n_steps,
-                 size_t version, struct err *e)
+bool migrate_run(struct store_db *db, const char *path, const char *const *const *steps,
+                 size_t n_steps, size_t version, struct err *e)
 {
     if (version > 0 && version < n_steps && !keep_copy(db, path, version, e))
         return false;

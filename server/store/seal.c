@@ -74,7 +74,8 @@ bool seal_recognize(const uint8_t *head, size_t len)
     return len >= sizeof magic && memcmp(head, magic, sizeof magic) == 0;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------- */
 
 static bool derive_key(struct seal *s, const uint8_t *key, const uint8_t head[SEAL_HEAD_BYTES],
                        struct err *e)
@@ -114,7 +115,8 @@ static void name_chunk(const struct seal *s, const uint8_t length[LENGTH_BYTES],
     memcpy(aad + 8, length, LENGTH_BYTES);
 }
 
-/* ---- sealing ------------------------------------------------------------------------------------- */
+/* ---- sealing
+ * ------------------------------------------------------------------------------------- */
 
 static bool write_chunk(struct seal *s, uint32_t len, uint32_t mark, struct err *e)
 {
@@ -152,13 +154,15 @@ bool seal_file(int in, int out, const uint8_t key[SEAL_KEY_BYTES], struct err *e
     uint8_t head[SEAL_HEAD_BYTES] = {0};
     memcpy(head, magic, sizeof magic);
     put_le(head + 8, SEAL_CHUNK_BYTES, 4);
-    bool ok = begin(&s, in, out, e) && hash_random(head + 16, 16, e) && derive_key(&s, key, head, e) &&
-              seal_write(out, head, sizeof head, e) && write_chunks(&s, e);
+    bool ok = begin(&s, in, out, e) && hash_random(head + 16, 16, e) &&
+              derive_key(&s, key, head, e) && seal_write(out, head, sizeof head, e) &&
+              write_chunks(&s, e);
     end(&s);
     return ok;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------- */
+/* ---- opening
+ * ------------------------------------------------------------------------------------- */
 
 static bool changed(struct err *e)
 {

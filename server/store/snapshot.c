@@ -1,7 +1,7 @@
 /* Owns: the copy of a database while others write. Refuses to know: encryption, where copies go.
  *
- * The source's read transaction stays open over all steps, so that commits meanwhile neither show nor
- * make SQLite start again from the first page. */
+ * The source's read transaction stays open over all steps, so that commits meanwhile neither show
+ * nor make SQLite start again from the first page. */
 #include <config.h>
 
 #include "store/snapshot.h"
@@ -40,11 +40,12 @@ static bool copy_pages(struct store_db *from, sqlite3 *to, store_progress_fn *pr
     return true;
 }
 
-static bool copy_in_snapshot(struct store_db *from, sqlite3 *to, store_progress_fn *progress, void *ctx,
-                             struct err *e)
+static bool copy_in_snapshot(struct store_db *from, sqlite3 *to, store_progress_fn *progress,
+                             void *ctx, struct err *e)
 {
     int64_t any;
-    bool ok = db_exec(from, "BEGIN", e) && db_int(from, "SELECT count(*) FROM sqlite_schema", &any, e) &&
+    bool ok = db_exec(from, "BEGIN", e) &&
+              db_int(from, "SELECT count(*) FROM sqlite_schema", &any, e) &&
               copy_pages(from, to, progress, ctx, e);
     db_tidy(from);
     if (db_in_transaction(from) && !db_exec(from, "ROLLBACK", ok ? e : NULL))
@@ -58,16 +59,17 @@ static bool examine(struct store_db *copy, struct err *e)
     if (!db_examine(copy, false, NULL, NULL, &findings, e))
         return false;
     if (findings > 0)
-        FAIL(e, ERR_FORMAT, "the copy has %u errors: the database is damaged (seekctl doctor)", findings);
+        FAIL(e, ERR_FORMAT, "the copy has %u errors: the database is damaged (seekctl doctor)",
+             findings);
     return true;
 }
 
-static bool write_copy(struct store_db *from, const char *part, store_progress_fn *progress, void *ctx,
-                       struct err *e)
+static bool write_copy(struct store_db *from, const char *part, store_progress_fn *progress,
+                       void *ctx, struct err *e)
 {
     sqlite3 *handle = NULL;
-    int rc = sqlite3_open_v2(part, &handle,
-                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, "unix");
+    int rc = sqlite3_open_v2(
+        part, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, "unix");
     struct store_db *copy = db_adopt_take(handle);
     bool ok = (rc == SQLITE_OK || db_fail(handle ? copy : NULL, rc, "open the copy", e)) &&
               copy_in_snapshot(from, handle, progress, ctx, e) &&

@@ -8,8 +8,8 @@
 #include "base/err.h"
 #include "store/store.h"
 
-/* Copies what `from` sees in one snapshot to the file `to`, examines the copy and puts it in place with
- * a rename; mode 0600; an older file of that name is replaced. `from` is in no transaction. */
+/* Copies what `from` sees in one snapshot to the file `to`, examines the copy and puts it in place
+ * with a rename; mode 0600; an older file of that name is replaced. `from` is in no transaction. */
 bool snapshot_put(struct store_db *from, const char *to, store_progress_fn *progress, void *ctx,
                   struct err *e) WARN_UNUSED;
 

@@ -43,7 +43,8 @@ struct store {
     pthread_mutex_t backup_mu; /* one backup at a time */
 };
 
-/* ---- opening ------------------------------------------------------------------------------------- */
+/* ---- opening
+ * ------------------------------------------------------------------------------------- */
 
 static bool check_options(const struct store_options *opt, struct err *e)
 {
@@ -116,8 +117,8 @@ static bool prepare_file(struct store *s, struct err *e)
         !db_examine(s->db, true, NULL, NULL, &findings, e))
         return false;
     if (findings > 0)
-        FAIL(e, ERR_FORMAT, "%s is damaged (%u errors): restore a backup (seekctl restore)", s->path,
-             findings);
+        FAIL(e, ERR_FORMAT, "%s is damaged (%u errors): restore a backup (seekctl restore)",
+             s->path, findings);
     return migrate_run(s->db, s->path, SCHEMA_MIGRATIONS, SCHEMA_VERSION, version, e);
 }
 
@@ -181,7 +182,8 @@ void store_close(struct store **out)
     *out = NULL;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ------------------------------------------------------------------------------------- */
 
 bool store_write(struct store *s, store_fn *fn, void *ctx, struct err *e)
 {
@@ -203,7 +205,8 @@ void store_stats(struct store *s, struct store_stats *out)
     writer_stats(s->writer, out);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ------------------------------------------------------------------------------------- */
 
 static struct store_db *borrow_reader(struct store *s, struct err *e)
 {
@@ -219,7 +222,8 @@ static struct store_db *borrow_reader(struct store *s, struct err *e)
         db = s->idle[--s->n_idle];
     pthread_mutex_unlock(&s->mu);
     if (!db)
-        err_set(e, ERR_BUSY, 0, __FILE__, __LINE__, "all readers of the database are busy: try again");
+        err_set(e, ERR_BUSY, 0, __FILE__, __LINE__,
+                "all readers of the database are busy: try again");
     return db;
 }
 
@@ -247,10 +251,11 @@ bool store_read(struct store *s, store_fn *fn, void *ctx, struct err *e)
     return ok;
 }
 
-/* ---- care ---------------------------------------------------------------------------------------- */
+/* ---- care
+ * ---------------------------------------------------------------------------------------- */
 
-bool store_backup(struct store *s, const char *path, const uint8_t *key, store_progress_fn *progress,
-                  void *ctx, struct err *e)
+bool store_backup(struct store *s, const char *path, const uint8_t *key,
+                  store_progress_fn *progress, void *ctx, struct err *e)
 {
     if (pthread_mutex_trylock(&s->backup_mu) != 0)
         FAIL(e, ERR_BUSY, "another backup is being made: wait for it");
@@ -285,6 +290,7 @@ bool store_check(struct store *s, store_finding_fn *say, void *ctx, struct err *
     if (!store_read(s, examine, &c, e))
         return false;
     if (c.findings > 0)
-        FAIL(e, ERR_FORMAT, "the database has %u errors: restore a backup (seekctl restore)", c.findings);
+        FAIL(e, ERR_FORMAT, "the database has %u errors: restore a backup (seekctl restore)",
+             c.findings);
     return true;
 }

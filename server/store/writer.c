@@ -1,13 +1,14 @@
-/* Owns: the queue of jobs, the transactions they share, the checkpoints. Refuses to know: what jobs do.
+/* Owns: the queue of jobs, the transactions they share, the checkpoints. Refuses to know: what jobs
+ * do.
  *
  * The thread takes what is queued, up to `commit_jobs`, into one transaction. It lingers up to
  * `commit_ms` for more only where there is company: more than one job now or in the transaction
  * before. A lone caller is committed at once; meanwhile others gather behind it by themselves.
  *
  * Each job has a savepoint. Trouble of the database itself (disk full, read error) loses the whole
- * transaction: all its jobs fail, none was acknowledged. After a failed fsync or with a damaged file
- * nothing is written any more until the process starts again: pages that the kernel failed to write
- * count as clean to it, so a second fsync that succeeds would prove nothing. */
+ * transaction: all its jobs fail, none was acknowledged. After a failed fsync or with a damaged
+ * file nothing is written any more until the process starts again: pages that the kernel failed to
+ * write count as clean to it, so a second fsync that succeeds would prove nothing. */
 #include <config.h>
 
 #include "store/writer.h"
@@ -62,12 +63,13 @@ struct writer {
     int frames;         /* in the WAL after the last commit */
     int next_frames;    /* checkpoint at so many */
     int page_bytes;
-    uint64_t alarm_us;  /* last warning */
-    bool stopped;       /* nothing may be written any more: `why` */
+    uint64_t alarm_us; /* last warning */
+    bool stopped;      /* nothing may be written any more: `why` */
     struct err why;
 };
 
-/* ---- the queue ----------------------------------------------------------------------------------- */
+/* ---- the queue
+ * ----------------------------------------------------------------------------------- */
 
 static bool enqueue(struct writer *w, struct job *job, struct err *e)
 {
@@ -139,7 +141,8 @@ static struct job *take(struct writer *w)
     return batch;
 }
 
-/* ---- one transaction ----------------------------------------------------------------------------- */
+/* ---- one transaction
+ * ----------------------------------------------------------------------------- */
 
 static void refuse(struct job *job, const struct err *why)
 {
@@ -244,7 +247,8 @@ static void finish(struct writer *w, struct job *batch)
     }
 }
 
-/* ---- the WAL ------------------------------------------------------------------------------------- */
+/* ---- the WAL
+ * ------------------------------------------------------------------------------------- */
 
 static int on_commit(void *user, sqlite3 *handle, const char *name, int frames)
 {
@@ -259,7 +263,8 @@ static int on_commit(void *user, sqlite3 *handle, const char *name, int frames)
 
 static bool empty_wal(struct writer *w, struct err *e)
 {
-    int rc = sqlite3_wal_checkpoint_v2(db_handle(w->db), "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    int rc = sqlite3_wal_checkpoint_v2(db_handle(w->db), "main", SQLITE_CHECKPOINT_TRUNCATE, NULL,
+                                       NULL);
     if (rc != SQLITE_OK)
         return db_fail(w->db, rc, "empty the write-ahead log", e);
     w->frames = 0;
@@ -308,7 +313,8 @@ static void empty_wal_for(struct writer *w, struct job *job)
     pthread_mutex_unlock(&w->mu);
 }
 
-/* ---- the thread ---------------------------------------------------------------------------------- */
+/* ---- the thread
+ * ---------------------------------------------------------------------------------- */
 
 static void *run(void *user)
 {
@@ -362,7 +368,8 @@ bool writer_start(struct store_db *db, const struct store_options *opt, struct w
     bool ok = look_up_page_size(w, e);
     int rc = ok ? pthread_create(&w->thread, NULL, run, w) : 0;
     if (rc)
-        ok = err_set(e, ERR_NOMEM, rc, __FILE__, __LINE__, "cannot start the database's writer thread");
+        ok = err_set(e, ERR_NOMEM, rc, __FILE__, __LINE__,
+                     "cannot start the database's writer thread");
     if (!ok) {
         release(w);
         return false;
