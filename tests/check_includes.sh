@@ -69,7 +69,7 @@ function library_ok(name) {
     if (name == "jansson.h")
         return FILENAME ~ /^server\//
     if (name == "pcre2.h")
-        return FILENAME ~ /^engine\/text\//
+        return FILENAME ~ /^(engine\/text\/|server\/template\/regex\.c)/
     if (name ~ /^openssl\//)
         return FILENAME ~ /^(engine\/base\/hash\.c|server\/(auth|store)\/)/
     if (name == "sqlite3.h")
