@@ -19,6 +19,7 @@ enum err_code {
     ERR_IO,          /* the operating system said no; `os` holds errno */
     ERR_NOT_FOUND,
     ERR_CONFLICT,  /* it exists already, or somebody else changed it meanwhile */
+    ERR_DENIED,    /* the caller may not do this; somebody else may */
     ERR_BUSY,      /* try again later */
     ERR_CANCELLED,
     ERR_DEVICE,    /* the compute device failed or was lost */
