@@ -414,6 +414,16 @@ bool ledger_finish(struct ledger_request **request, const struct ledger_end *end
     return ok;
 }
 
+struct store *ledger_store(const struct ledger *l)
+{
+    return l->store;
+}
+
+const uint8_t *ledger_key(const struct ledger *l)
+{
+    return l->keeps ? l->seal_key : NULL;
+}
+
 void ledger_stats(struct ledger *l, struct ledger_stats *out)
 {
     pthread_mutex_lock(&l->mu);

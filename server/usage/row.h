@@ -48,4 +48,8 @@ bool ledger_row_total(struct store_db *db, const struct ledger_row *r, struct pe
 /* A store_fn: ends every open row as interrupted, with what it counted so far. ctx: uint64_t *. */
 bool ledger_row_interrupt(struct store_db *db, void *ctx, struct err *e) WARN_UNUSED;
 
+/* For retain.c. The key is NULL when no texts are kept. */
+struct store *ledger_store(const struct ledger *l);
+const uint8_t *ledger_key(const struct ledger *l);
+
 #endif
