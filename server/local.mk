@@ -1,6 +1,5 @@
 libserver_a_SOURCES += \
 	server/app.h \
-	server/auth/keyring.c server/auth/keyring.h \
 	server/lang.c server/lang.h \
 	server/settings.c server/settings.h \
 	server/version.h

@@ -7,6 +7,13 @@ include tests/device.mk
 include tests/device/local.mk
 include tests/template.mk
 include tests/server.mk
+include tests/store.mk
+include tests/audit.mk
+include tests/auth.mk
+include tests/identity.mk
+include tests/usage.mk
+include tests/registry.mk
+include tests/prompts.mk
 
 TESTS += \
 	tests/check_banned.sh \

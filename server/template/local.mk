@@ -21,3 +21,15 @@ libserver_a_SOURCES += \
 	server/template/jtext.c server/template/jtext.h \
 	server/template/jval.c server/template/jval.h
 EXTRA_DIST += server/template/README.md
+libserver_a_SOURCES += \
+	server/template/canon.c server/template/canon.h \
+	server/template/checks.c server/template/checks.h \
+	server/template/content.c server/template/content.h \
+	server/template/diff.c server/template/diff.h \
+	server/template/finding.c server/template/finding.h \
+	server/template/jschema.c server/template/jschema.h \
+	server/template/lint.c server/template/lint.h \
+	server/template/promptfile.c server/template/promptfile.h \
+	server/template/regex.c server/template/regex.h \
+	server/template/render.c server/template/render.h \
+	server/template/variables.c server/template/variables.h

@@ -1,0 +1,3 @@
+libserver_a_SOURCES += \
+	server/audit/audit.c server/audit/audit.h \
+	server/audit/syslog.c

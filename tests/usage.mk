@@ -1,0 +1,6 @@
+check_PROGRAMS += tests/check_limits tests/check_usage
+tests_check_limits_SOURCES = tests/check_limits.c tests/ledger_rig.c tests/ledger_rig.h
+tests_check_limits_LDADD = $(SERVER_TEST_LDADD)
+tests_check_usage_SOURCES = tests/check_usage.c tests/ledger_rig.c tests/ledger_rig.h
+tests_check_usage_LDADD = $(SERVER_TEST_LDADD)
+TESTS += tests/check_limits tests/check_usage
