@@ -1,6 +1,8 @@
 # The demo model is installed, so that seekd has something to serve without any option.
 dist_pkgdata_DATA += deploy/demo/seekd-demo.gguf
 
+dist_doc_DATA = README.md LICENSE CHANGELOG.md
+
 EXTRA_DIST += \
 	deploy/check \
 	deploy/quickstart \

@@ -113,7 +113,9 @@ static void show_ready(struct process *me)
         fputs(lang_pick("API key   none needed (--no-auth)\n", "API 密钥  不需要（--no-auth）\n"),
               stdout);
     else if (*key)
-        printf(lang_pick("API key   %s   (shown only now)\n", "API 密钥  %s （仅显示一次）\n"), key);
+        printf(lang_pick("API key   %s   (shown only now%s)\n", "API 密钥  %s （仅显示一次%s）\n"),
+               key, *me->settings.api_key_file ? "" : lang_pick("; --api-key-file keeps one over "
+               "restarts", "；重启后更换，用 --api-key-file 可保留"));
     else
         fputs(lang_pick("API key   the one you configured\n", "API 密钥  使用已配置的密钥\n"),
               stdout);
