@@ -4,3 +4,9 @@ tests_check_limits_LDADD = $(SERVER_TEST_LDADD)
 tests_check_usage_SOURCES = tests/check_usage.c tests/ledger_rig.c tests/ledger_rig.h
 tests_check_usage_LDADD = $(SERVER_TEST_LDADD)
 TESTS += tests/check_limits tests/check_usage
+
+# Rates of the ledger: `make tests/bench/bench_ledger`.
+EXTRA_PROGRAMS += tests/bench/bench_ledger
+tests_bench_bench_ledger_SOURCES = tests/bench/bench_ledger.c
+tests_bench_bench_ledger_LDADD = $(SERVER_LIBS)
+CLEANFILES += tests/bench/bench_ledger
