@@ -104,8 +104,9 @@ bool store_truncate_wal(struct store *s, struct err *e) WARN_UNUSED;
 typedef void store_progress_fn(void *ctx, uint64_t done, uint64_t all);
 bool store_backup(struct store *s, const char *path, const uint8_t *key, store_progress_fn *progress,
                   void *ctx, struct err *e) WARN_UNUSED;
-/* Checks a backup (of either kind) fully; with `to`, also writes it there as a database, which must not
- * exist. A changed byte anywhere is found: plain backups end with a SHA-256 trailer file "PATH.sha256". */
+/* Checks a backup (of either kind) fully; with `to`, also writes it there as a database, which
+ * must not exist. A changed byte anywhere is found: beside a plain backup stands its SHA-256, in
+ * "PATH.sha256". */
 bool store_restore(const char *backup, const uint8_t *key, const char *to, struct err *e) WARN_UNUSED;
 
 /* Full check of an open database, one finding per call of `say`; true when there were none. */

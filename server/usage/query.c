@@ -1,8 +1,8 @@
 /* Owns the statements that read totals and rows. Refuses to know who may see them.
  *
- * Totals: one statement adds up to five pieces of a range, see split_range. Rows: the statement walks one
- * index by time; what the index does not know is compared here, so that a filter that fits nothing
- * costs no more than USAGE_SCAN_ROWS rows per call.
+ * Totals: one statement adds up to five pieces of a range, see split_range. Rows: the statement walks
+ * one index by time; what the index does not know is compared here, so that a filter that fits
+ * nothing costs no more than USAGE_SCAN_ROWS rows per call.
  */
 #include <config.h>
 
