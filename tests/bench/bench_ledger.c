@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,14 +125,24 @@ static bool people(struct store_db *db, void *ctx, struct err *e)
            store_run(db, st, NULL, e);
 }
 
+static double cpu_us(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 static void write_rows(uint64_t n)
 {
+    double cpu = cpu_us();
     uint64_t start = clock_now_us();
     for (uint64_t i = 0; i < n; i++)
         request(i, n);
     wait_below(1);
     printf("write,%.0f,requests/s committed (%llu in all, %llu lost)\n",
            (double)n / seconds_since(start), (unsigned long long)n, (unsigned long long)lost);
+    printf("write cpu,%.1f,us per request, all threads\n", (cpu_us() - cpu) / (double)n);
 }
 
 /* ---- admission --------------------------------------------------------------------------------- */
