@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/audit.h"
@@ -18,6 +19,7 @@
 #include "base/mem.h"
 #include "store/store.h"
 #include "template/registry.h"
+#include "template/transfer.h"
 #include "testfile.h"
 
 /* ---- a small enterprise ---- */
@@ -570,6 +572,246 @@ START_TEST(definition_9_concurrent_edits_are_noticed)
 }
 END_TEST
 
+/* "name#number hash state" of every version and "name@label number", in order. Owned. */
+static bool read_all(struct store_db *db, void *ctx, struct err *e)
+{
+    struct store_stmt *st;
+    bool row = true;
+    if (!store_query(
+            db,
+            "SELECT t.name || '#' || v.number || ' ' || hex(v.hash) || ' ' || v.note || ' ' ||"
+            " t.tags FROM template t JOIN template_version v ON v.template_id = t.id"
+            " UNION ALL SELECT t.name || '@' || l.label || ' ' || l.number || ' ' ||"
+            " l.protected FROM template t JOIN template_label l ON l.template_id = t.id"
+            " UNION ALL SELECT t.name || '!' || r.number || ' ' || r.state FROM template t"
+            " JOIN template_review r ON r.template_id = t.id WHERE r.id = (SELECT max(id)"
+            " FROM template_review q WHERE q.template_id = r.template_id AND q.number ="
+            " r.number) ORDER BY 1",
+            &st, e))
+        return false;
+    while (store_step(st, &row, e) && row)
+        buf_printf(ctx, "%s\n", store_text(st, 0));
+    store_done(st);
+    return true;
+}
+
+static char *everything(void)
+{
+    struct buf b;
+    struct err e = ERR_INIT;
+    buf_init(&b, 1 << 20);
+    ck_assert_msg(store_read(store, read_all, &b, &e), "%s", e.msg);
+    buf_puts(&b, "");
+    char *text = mem_strdup(buf_str(&b));
+    buf_release(&b);
+    return text;
+}
+
+static void import(const struct principal *who, const char *folder,
+                   const struct transfer_options *opt, enum err_code code, json_t **report)
+{
+    struct err e = ERR_INIT;
+    bool ok = transfer_import(registry, as(who, "move in"), folder, opt, report, &e);
+    ck_assert_msg(ok == (code == ERR_NONE) && e.code == code, "%s: %s", err_code_name(e.code),
+                  e.msg);
+}
+
+static size_t n_actions(const json_t *report, const char *action)
+{
+    size_t n = 0, i;
+    json_t *x;
+    json_array_foreach (json_object_get(report, "changes"), i, x)
+        n += strcmp(json_string_value(json_object_get(x, "action")), action) == 0;
+    return n;
+}
+
+/* Templates with everything: folders, several versions, a gap, includes in an order that is not
+ * that of names, labels, approvals, awkward texts. */
+static void fill(void)
+{
+    struct err e = ERR_INIT;
+    json_t *tags = json_pack("[s, s]", "office", "会议");
+    save("z/part", says("--- user\n\\--- x\r\n你好\n\n"), 0);
+    approve("z/part", 1);
+    move(&bob, "z/part", "production", 1, 0);
+    save("z/part", says("two"), 1);
+    save("a/whole",
+         content("{\"messages\":[{\"include\":\"z/part\",\"label\":\"production\"},"
+                 "{\"role\":\"user\",\"content\":\"{{ n }}\"}],\"variables\":[{\"name\":"
+                 "\"n\",\"type\":\"number\",\"max\":0.1}],\"response_schema\":{\"z\":1,"
+                 "\"a\":2},\"settings\":{\"temperature\":1.0}}"),
+         0);
+    save("a/whole", says("two"), 1);
+    save("a/whole", includes("z/part", 2), 2);
+    ck_assert(registry_delete_version(registry, as(&ann, ""), "a/whole", 2, &e));
+    approve("a/whole", 1);
+    move(&bob, "a/whole", "production", 1, 0);
+    move(&ann, "a/whole", "staging", 3, 0);
+    struct registry_change change = REGISTRY_CHANGE_NONE;
+    change.tags = tags;
+    ck_assert(registry_change(registry, as(&ann, ""), "a/whole", 4, &change, &e));
+    json_decref(tags);
+}
+
+START_TEST(definition_10_export_and_import)
+{
+    struct err e = ERR_INIT;
+    size_t n;
+    fill();
+    char *before = everything(), *folder = testfile_join(dir, "out"),
+         *second = testfile_join(dir, "two");
+    ck_assert_msg(transfer_export(registry, &dan, folder, NULL, &n, &e), "%s", e.msg);
+    ck_assert_uint_eq(n, 4);
+    ck_assert(!transfer_export(registry, &dan, folder, NULL, NULL, &e));
+    ck_assert_int_eq(e.code, ERR_CONFLICT);
+    close_all();
+    char *empty = testfile_join(dir, "empty");
+    ck_assert_int_eq(mkdir(empty, 0700), 0);
+    open_at(empty);
+    add_people();
+    /* first what would happen, then that, then nothing */
+    struct transfer_options opt = {.dry_run = true, .trust_states = true, .owner_id = 1};
+    json_t *dry, *report;
+    char *nothing = everything();
+    int64_t rows = 0;
+    import(&machine, folder, &opt, ERR_NONE, &dry);
+    char *still = everything();
+    ck_assert_str_eq(nothing, still);
+    ck_assert_uint_eq(n_actions(dry, "created"), 2);
+    opt.dry_run = false;
+    import(&machine, folder, &opt, ERR_NONE, &report);
+    ck_assert(json_equal(json_object_get(dry, "changes"), json_object_get(report, "changes")));
+    ck_assert_uint_eq(n_actions(report, "label_skipped"), 0);
+    json_decref(dry);
+    json_decref(report);
+    char *after = everything();
+    ck_assert_str_eq(before, after);
+    rows = last_audit().n;
+    import(&machine, folder, &opt, ERR_NONE, &report);
+    ck_assert_uint_eq(n_actions(report, "unchanged"), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(report, "changes")), 4);
+    ck_assert_int_eq(last_audit().n, rows);
+    json_decref(report);
+    /* and out again: the same files */
+    ck_assert_msg(transfer_export(registry, &machine, second, NULL, NULL, &e), "%s", e.msg);
+    static const char *const files[] = {"labels.json", "a/whole/1.prompt", "z/part/1.prompt"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *x = testfile_join(folder, files[i]), *y = testfile_join(second, files[i]);
+        size_t n_x, n_y;
+        uint8_t *p = testfile_read(x, &n_x), *q = testfile_read(y, &n_y);
+        ck_assert(p && q && n_x == n_y);
+        ck_assert_mem_eq(p, q, n_x);
+        free(p);
+        free(q);
+        free(x);
+        free(y);
+    }
+    free(before);
+    free(after);
+    free(nothing);
+    free(still);
+    free(folder);
+    free(second);
+    free(empty);
+}
+END_TEST
+
+static void put_file(const char *folder, const char *name, const char *text)
+{
+    char *path = testfile_join(folder, name);
+    ck_assert(testfile_write(path, text, strlen(text)));
+    free(path);
+}
+
+START_TEST(imports_by_editors_begin_as_drafts)
+{
+    struct transfer_options opt = {.trust_states = true};
+    struct err e = ERR_INIT;
+    json_t *report;
+    fill();
+    char *folder = testfile_join(dir, "out"), *empty = testfile_join(dir, "empty");
+    ck_assert(transfer_export(registry, &dan, folder, "z/", NULL, &e));
+    close_all();
+    ck_assert_int_eq(mkdir(empty, 0700), 0);
+    open_at(empty);
+    add_people();
+    ck_assert(!transfer_import(registry, as(&ann, ""), folder, &opt, &report, &e));
+    ck_assert_int_eq(e.code, ERR_DENIED);
+    opt.trust_states = false;
+    import(&ann, folder, &opt, ERR_NONE, &report);
+    ck_assert_uint_eq(n_actions(report, "label_skipped"), 1);
+    ck_assert_uint_eq(n_actions(report, "added"), 1);
+    json_decref(report);
+    struct registry_resolved r;
+    ck_assert_int_eq(resolve(&ann, "z/part", (struct registry_ref){.number = 2}, NULL, &r),
+                     ERR_NONE);
+    prompt_unref(&r.prompt);
+    ck_assert_int_eq(resolve(&ann, "z/part", (struct registry_ref){.label = NULL}, NULL, &r),
+                     ERR_NOT_FOUND);
+    free(folder);
+    free(empty);
+}
+END_TEST
+
+START_TEST(shipped_templates)
+{
+    struct transfer_options opt = {.trust_states = true, .label = "production", .owner_id = 4};
+    json_t *report;
+    char *folder = testfile_join(dir, "library");
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    put_file(folder, "b.prompt",
+             "{\"name\":\"x/b\",\"note\":\"first\",\"tags\":[\"t\"]}\n--- include "
+             "x/c@production\n--- user\nhello");
+    put_file(folder, "c.prompt", "{\"name\":\"x/c\",\"note\":\"first\"}\n--- system\nbe kind");
+    put_file(folder, "README.md", "not a prompt");
+    import(&machine, folder, &opt, ERR_NONE, &report);
+    ck_assert_uint_eq(n_actions(report, "created"), 2);
+    ck_assert_uint_eq(n_actions(report, "label"), 2);
+    json_decref(report);
+    char *text = rendered("x/b", (struct registry_ref){.number = 0}, "{}");
+    ck_assert_ptr_nonnull(strstr(text, "be kind"));
+    free(text);
+    /* an update is the next version, and production moves on */
+    put_file(folder, "c.prompt", "{\"name\":\"x/c\",\"note\":\"second\"}\n--- system\nbe brief");
+    import(&machine, folder, &opt, ERR_NONE, &report);
+    ck_assert_uint_eq(n_actions(report, "added"), 1);
+    json_decref(report);
+    text = rendered("x/b", (struct registry_ref){.number = 0}, "{}");
+    ck_assert_ptr_nonnull(strstr(text, "be brief"));
+    free(text);
+    free(folder);
+}
+END_TEST
+
+START_TEST(import_reports_problems)
+{
+    struct transfer_options opt = {.label = "staging"};
+    json_t *report;
+    char *folder = testfile_join(dir, "in"), *before, *after;
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    save("c", says("c"), 0);
+    before = everything();
+    put_file(folder, "a.prompt", "{\"name\":\"a\",\"note\":\"n\"}\n--- include b@latest\n");
+    put_file(folder, "b.prompt", "{\"name\":\"b\",\"note\":\"n\"}\n--- include a@latest\n");
+    put_file(folder, "d.prompt", "{\"name\":\"d\",\"note\":\"n\"}\n--- user\n{{ x }}");
+    put_file(folder, "ok.prompt", "{\"name\":\"ok\",\"note\":\"n\"}\n--- user\nfine");
+    import(&ann, folder, &opt, ERR_ARG, &report);
+    ck_assert_uint_eq(json_array_size(json_object_get(report, "problems")), 3);
+    json_decref(report);
+    put_file(folder, "e.prompt", "no head");
+    import(&ann, folder, &opt, ERR_ARG, &report);
+    ck_assert_uint_eq(json_array_size(json_object_get(report, "problems")), 1);
+    json_decref(report);
+    after = everything();
+    ck_assert_str_eq(before, after);
+    import(&ann, "nowhere/at/all", &opt, ERR_NOT_FOUND, &report);
+    ck_assert_ptr_null(report);
+    free(before);
+    free(after);
+    free(folder);
+}
+END_TEST
+
 /* ---- four eyes ---- */
 
 START_TEST(four_eyes)
@@ -951,6 +1193,10 @@ int main(void)
         {"definition 7: cycles are refused", definition_7_cycles_are_refused},
         {"definition 8: labelled versions stay", definition_8_labelled_versions_stay},
         {"definition 9: concurrent edits are noticed", definition_9_concurrent_edits_are_noticed},
+        {"definition 10: export and import", definition_10_export_and_import},
+        {"imports by editors begin as drafts", imports_by_editors_begin_as_drafts},
+        {"shipped templates", shipped_templates},
+        {"import reports problems", import_reports_problems},
         {"four eyes", four_eyes},
         {"approval wants a passing run", approval_wants_a_passing_run},
         {"protected labels reach approved parts only", protected_labels_reach_approved_parts_only},

@@ -38,4 +38,5 @@ libserver_a_SOURCES += \
 	server/template/registry_resolve.c \
 	server/template/registry_review.c \
 	server/template/render.c server/template/render.h \
+	server/template/transfer.c server/template/transfer.h \
 	server/template/variables.c server/template/variables.h
