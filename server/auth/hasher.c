@@ -31,7 +31,8 @@ struct hasher {
     pthread_mutex_t mu; /* guards the rest, and `done` of requests */
     pthread_cond_t changed;
     struct request *first, *last;
-    unsigned waiting;
+    unsigned waiting; /* queued */
+    unsigned inside;  /* threads in submit(), which use this struct */
     bool closing;
     uint64_t count;
 };
@@ -104,6 +105,10 @@ void hasher_destroy(struct hasher **out)
     pthread_cond_signal(&h->changed);
     pthread_mutex_unlock(&h->mu);
     pthread_join(h->thread, NULL);
+    pthread_mutex_lock(&h->mu);
+    while (h->inside > 0)
+        pthread_cond_wait(&h->changed, &h->mu);
+    pthread_mutex_unlock(&h->mu);
     pthread_cond_destroy(&h->changed);
     pthread_mutex_destroy(&h->mu);
     free(h);
@@ -123,8 +128,11 @@ static bool submit(struct hasher *h, struct request *r)
         h->last = r;
         h->waiting++;
         pthread_cond_signal(&h->changed);
+        h->inside++;
         while (!r->done)
             pthread_cond_wait(&r->ended, &h->mu);
+        if (--h->inside == 0 && h->closing)
+            pthread_cond_broadcast(&h->changed);
     }
     pthread_mutex_unlock(&h->mu);
     return queued;
@@ -152,12 +160,12 @@ bool hasher_derive(struct hasher *h, const struct password_cost *c,
     return r.ok;
 }
 
-bool hasher_full(struct hasher *h)
+unsigned hasher_waiting(struct hasher *h)
 {
     pthread_mutex_lock(&h->mu);
-    bool full = h->waiting >= HASHER_QUEUE;
+    unsigned n = h->waiting;
     pthread_mutex_unlock(&h->mu);
-    return full;
+    return n;
 }
 
 uint64_t hasher_count(struct hasher *h)

@@ -17,7 +17,7 @@ enum { HASHER_QUEUE = 16 };
 struct hasher;
 
 bool hasher_create(struct hasher **out, struct err *e) WARN_UNUSED;
-/* Who waits gets ERR_CANCELLED. Accepts NULL. */
+/* Who waits gets ERR_CANCELLED, and has left when this returns. Accepts NULL. */
 void hasher_destroy(struct hasher **h);
 
 /* Waits for the result. ERR_BUSY when HASHER_QUEUE others wait already. Inputs are copied; the copy
@@ -25,8 +25,8 @@ void hasher_destroy(struct hasher **h);
 bool hasher_derive(struct hasher *h, const struct password_cost *c,
                    const uint8_t salt[PASSWORD_SALT_BYTES], const char *text, size_t len,
                    uint8_t hash[PASSWORD_HASH_BYTES], struct err *e) WARN_UNUSED;
-/* True when a call would be refused now. */
-bool hasher_full(struct hasher *h);
+/* How many wait; HASHER_QUEUE = a call would be refused now. */
+unsigned hasher_waiting(struct hasher *h);
 /* Computations since the start, for metrics and tests. */
 uint64_t hasher_count(struct hasher *h);
 

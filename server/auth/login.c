@@ -133,7 +133,7 @@ static bool attempt(const struct auth *a, struct course *c, struct login_result 
     if (!act_text_valid(r->login, PEOPLE_NAME_BYTES, false, "the login", NULL) ||
         strlen(r->password) > PASSWORD_MAX_BYTES)
         return true;
-    if (hasher_full(a->hasher))
+    if (hasher_waiting(a->hasher) >= HASHER_QUEUE)
         FAIL(e, ERR_BUSY, "too many people log in at this moment: try again in a few seconds");
     if (!lockout_begin(a, r->login, r->address, r->now_s, &out->retry_s, e))
         return false;

@@ -370,6 +370,8 @@ void roster_put_department(struct roster *r, int64_t id, int64_t parent_id)
     free(old);
 }
 
+static const struct roster_person nobody = {.disabled = true};
+
 struct roster_key *roster_find_ref(struct roster *r, const char public_id[ROSTER_ID_CHARS],
                                    struct roster_person *person)
 {
@@ -378,10 +380,7 @@ struct roster_key *roster_find_ref(struct roster *r, const char public_id[ROSTER
     if (!k)
         k = r->decoy;
     const struct roster_person *p = get(&r->persons, (uint64_t)k->person_id);
-    if (p)
-        *person = *p;
-    else
-        *person = (struct roster_person){.disabled = true};
+    *person = p ? *p : nobody;
     atomic_fetch_add(&k->refs, 1);
     pthread_rwlock_unlock(&r->lock);
     return k;
