@@ -56,8 +56,7 @@ static void tear_down(void)
     issuer_stop(&issuer);
 }
 
-/* ---- the browser ------------------------------------------------------------------------------
- */
+/* ---- the browser ----------------------------------------------------------------------------- */
 
 struct visit {
     struct oidc_start start;
@@ -160,8 +159,7 @@ static void expect_begin(enum err_code want)
     free(start.url);
 }
 
-/* ---- the road ---------------------------------------------------------------------------------
- */
+/* ---- the road -------------------------------------------------------------------------------- */
 
 START_TEST(logs_in)
 {
@@ -277,8 +275,7 @@ START_TEST(reads_claims_with_care)
 }
 END_TEST
 
-/* ---- tickets and states -----------------------------------------------------------------------
- */
+/* ---- tickets and states ---------------------------------------------------------------------- */
 
 static enum err_code finish_with(const struct visit *v, const char *ticket, const char *state,
                                  const char *code, const char *iss)
@@ -407,8 +404,7 @@ START_TEST(returns_to_own_pages_only)
 }
 END_TEST
 
-/* ---- issuers that misbehave -------------------------------------------------------------------
- */
+/* ---- issuers that misbehave ------------------------------------------------------------------ */
 
 START_TEST(refuses_discovery)
 {
@@ -535,8 +531,7 @@ START_TEST(says_when_nobody_answers)
 }
 END_TEST
 
-/* ---- TLS --------------------------------------------------------------------------------------
- */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
 START_TEST(checks_certificates)
 {
@@ -580,8 +575,7 @@ START_TEST(checks_certificates)
 }
 END_TEST
 
-/* ---- options ----------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 START_TEST(lets_few_urls_through)
 {

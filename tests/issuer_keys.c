@@ -125,8 +125,7 @@ char *issuer_sign(const char *alg, EVP_PKEY *key, const char *secret, const char
     return token;
 }
 
-/* ---- certificates -----------------------------------------------------------------------------
- */
+/* ---- certificates ---------------------------------------------------------------------------- */
 
 static void add_extension(X509 *cert, X509 *by, int nid, const char *value)
 {

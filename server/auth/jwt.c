@@ -23,8 +23,7 @@
 
 enum { KID_MAX_BYTES = 256, SUB_MAX_BYTES = 255, EC_BYTES = 32, ES256_BYTES = 2 * EC_BYTES };
 
-/* ---- base64url --------------------------------------------------------------------------------
- */
+/* ---- base64url ------------------------------------------------------------------------------- */
 
 static int digit_value(char c)
 {
@@ -86,8 +85,7 @@ static bool member_bytes(const json_t *from, const char *name, uint8_t *out, siz
     return text && *text && jwt_base64_decode(text, strlen(text), out, max_bytes, n_bytes);
 }
 
-/* ---- algorithms -------------------------------------------------------------------------------
- */
+/* ---- algorithms ------------------------------------------------------------------------------ */
 
 enum { ALG_RS256 = 1 << 0, ALG_PS256 = 1 << 1, ALG_ES256 = 1 << 2 };
 
@@ -103,8 +101,7 @@ static unsigned alg_of(const char *name)
     return 0;
 }
 
-/* ---- key sets ---------------------------------------------------------------------------------
- */
+/* ---- key sets -------------------------------------------------------------------------------- */
 
 struct jwt_key {
     char *kid; /* NULL = the issuer gave none */
@@ -285,8 +282,7 @@ static const struct jwt_key *key_find(const struct jwt_keys *keys, const char *k
     return found;
 }
 
-/* ---- signatures -------------------------------------------------------------------------------
- */
+/* ---- signatures ------------------------------------------------------------------------------ */
 
 /* r and s, 32 bytes each, as the DER that EVP wants. Owned by the caller (OPENSSL_free). */
 static int ecdsa_der(const uint8_t *sig, size_t len, unsigned char **der)
@@ -332,8 +328,7 @@ static bool signature_holds(const struct jwt_key *k, unsigned alg, const char *t
     return ok;
 }
 
-/* ---- tokens -----------------------------------------------------------------------------------
- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 /* Header or payload: base64url of a JSON object. NULL with `e` set. */
 static json_t *part_read(const char *text, size_t len, const char *what, struct err *e)

@@ -25,3 +25,5 @@ libserver_a_SOURCES += \
 	server/auth/roster.c server/auth/roster.h \
 	server/auth/session.c server/auth/session.h \
 	server/auth/token.c server/auth/token.h
+
+libserver_a_SOURCES += server/auth/ldap.c server/auth/ldap.h
