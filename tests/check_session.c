@@ -144,6 +144,39 @@ START_TEST(a_confirmation_opens_nothing)
 }
 END_TEST
 
+START_TEST(who_is_vouched_for_gets_a_session)
+{
+    struct login_request q = {.login = "fang",
+                              .password = "",
+                              .address = "10.0.0.1",
+                              .agent = "",
+                              .request_id = "",
+                              .now_s = now_s};
+    struct person_spec s = {.login = "fang",
+                            .name = "",
+                            .email = "",
+                            .department_id = r.works,
+                            .roles = ROLE_USER,
+                            .source = "ldap",
+                            .subject = "dir uid=fang"};
+    struct login_result out;
+    struct person p;
+    int64_t fang, wait_s;
+    RIG_OK(person_from_provider(r.auth, &RIG_ACTOR, &s, &fang, &r.err));
+    RIG_OK(person_by_subject(r.auth, "ldap", "dir uid=fang", &p, &r.err));
+    ck_assert_int_eq(p.id, fang);
+    RIG_FAILS(person_by_subject(r.auth, "oidc", "dir uid=fang", &p, &r.err), ERR_NOT_FOUND);
+    for (int i = 0; i < 3; i++)
+        RIG_OK(lockout_begin(r.auth, "fang", "10.0.0.1", now_s, &wait_s, &r.err));
+    RIG_OK(login_vouched(r.auth, &q, fang, &out, &r.err));
+    ck_assert_int_eq(out.outcome, LOGIN_OK);
+    ck_assert(holds(&out.secret));
+    ck_assert_int_eq(rig_int(&r, "SELECT count(*) FROM login_failure WHERE address <> ''"), 0);
+    RIG_OK(person_disable(r.auth, &RIG_ACTOR, fang, 1, true, "", &r.err));
+    RIG_FAILS(login_vouched(r.auth, &q, fang, &out, &r.err), ERR_NOT_FOUND);
+}
+END_TEST
+
 /* ---- being slowed down -------------------------------------------------------------------------
  */
 
@@ -291,7 +324,8 @@ static void time_logins(int n, uint64_t *us[2])
     static int hour;
     char address[32];
     for (int i = 0; i < n; i++)
-        for (int who = 0; who < 2; who++) {
+        for (int turn = 0; turn < 2; turn++) {
+            int who = turn ^ (i & 1); /* what follows what matters too */
             snprintf(address, sizeof address, "10.1.%d.%d", i, who);
             now_s = clock_wall_s() + 3600 * ++hour;
             uint64_t begin = clock_now_us();
@@ -527,6 +561,7 @@ int main(void)
     tcase_add_test(t, a_login_opens_a_session);
     tcase_add_test(t, wrong_ones_get_nothing);
     tcase_add_test(t, a_confirmation_opens_nothing);
+    tcase_add_test(t, who_is_vouched_for_gets_a_session);
     tcase_add_test(t, five_wrong_ones_bring_growing_waits);
     tcase_add_test(t, names_that_do_not_exist_are_slowed_alike);
     tcase_add_test(t, an_account_takes_a_hundred_an_hour);

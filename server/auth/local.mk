@@ -27,3 +27,4 @@ libserver_a_SOURCES += \
 	server/auth/token.c server/auth/token.h
 
 libserver_a_SOURCES += server/auth/ldap.c server/auth/ldap.h
+EXTRA_DIST += server/auth/README.md

@@ -47,4 +47,10 @@ bool login_with_password(const struct auth *a, const struct login_request *r,
 bool login_confirm(const struct auth *a, const struct login_request *r, struct login_result *out,
                    struct err *e) WARN_UNUSED;
 
+/* A session for a person whom an identity provider has just vouched for; forgets the failures of
+ * this login and address. `password` is not looked at. A directory's password is checked between
+ * lockout_begin() and this. Errors as session_open. */
+bool login_vouched(const struct auth *a, const struct login_request *r, int64_t person_id,
+                   struct login_result *out, struct err *e) WARN_UNUSED;
+
 #endif

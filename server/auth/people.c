@@ -308,7 +308,7 @@ bool person_disable(const struct auth *a, const struct audit_actor *actor, int64
 
 struct get {
     int64_t id;
-    const char *login;
+    const char *login, *source, *subject;
     struct person *out;
 };
 
@@ -343,8 +343,8 @@ bool person_by_login(const struct auth *a, const char *login, struct person *out
 /* ---- identity providers ------------------------------------------------------------------------
  */
 
-static bool by_subject(struct store_db *db, const char *source, const char *subject, int64_t *id,
-                       struct err *e)
+static bool find_subject(struct store_db *db, const char *source, const char *subject, int64_t *id,
+                         struct err *e)
 {
     struct store_stmt *st;
     bool row;
@@ -359,6 +359,19 @@ static bool by_subject(struct store_db *db, const char *source, const char *subj
     return true;
 }
 
+static bool get_by_subject(struct store_db *db, void *ctx, struct err *e)
+{
+    struct get *g = ctx;
+    return find_subject(db, g->source, g->subject, &g->id, e) && person_read(db, g->id, g->out, e);
+}
+
+bool person_by_subject(const struct auth *a, const char *source, const char *subject,
+                       struct person *out, struct err *e)
+{
+    struct get g = {.source = source, .subject = subject, .out = out};
+    return store_read(a->store, get_by_subject, &g, e);
+}
+
 static bool same_as(const struct person *p, const struct person_spec *s)
 {
     return strcmp(p->name, s->name) == 0 && strcmp(p->email, s->email) == 0 &&
@@ -369,7 +382,7 @@ static bool arrive(struct store_db *db, void *ctx, struct err *e)
 {
     struct change *c = ctx;
     struct person p;
-    if (!by_subject(db, c->spec->source, c->spec->subject, &c->id, e))
+    if (!find_subject(db, c->spec->source, c->spec->subject, &c->id, e))
         return false;
     if (!c->id)
         return create(db, c, e);

@@ -119,6 +119,9 @@ bool person_disable(const struct auth *a, const struct audit_actor *actor, int64
 bool person_get(const struct auth *a, int64_t id, struct person *out, struct err *e) WARN_UNUSED;
 bool person_by_login(const struct auth *a, const char *login, struct person *out,
                      struct err *e) WARN_UNUSED;
+/* By what the identity provider calls them. */
+bool person_by_subject(const struct auth *a, const char *source, const char *subject,
+                       struct person *out, struct err *e) WARN_UNUSED;
 
 /* Somebody whom an identity provider vouches for: found by (source, subject) and brought up to date
  * with `spec`, or created. Errors: ERR_NOT_FOUND "disabled" when an administrator disabled them,
