@@ -51,7 +51,7 @@ static const char config_text[] =
     "moduleload back_mdb\n"
     "moduleload memberof\n"
     /* what a careless administrator allows: an empty password binds as nobody, with success */
-    "allow bind_anon_cred\n"
+    "allow bind_anon_dn\n"
     "TLSCACertificateFile ca.pem\n"
     "TLSCertificateFile cert.pem\n"
     "TLSCertificateKeyFile key.pem\n"
@@ -162,8 +162,8 @@ static void directory_files(void)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/db", folder);
     ck_assert_int_eq(mkdir(path, 0700), 0);
-    issuer_tls_init(&tls);
-    issuer_tls_init(&other);
+    issuer_tls_init(&tls, ISSUER_LOOPBACK);
+    issuer_tls_init(&other, ISSUER_LOOPBACK);
     write_file("slapd.conf", config_text);
     write_file("entries.ldif", entries_text);
     write_file("ca.pem", tls.ca);

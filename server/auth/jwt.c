@@ -148,6 +148,7 @@ static EVP_PKEY *rsa_read(const json_t *from)
     return pkey;
 }
 
+/* OpenSSL takes no point that is not on the curve (check_jwt.c, skips_useless_keys). */
 static EVP_PKEY *ec_read(const json_t *from)
 {
     uint8_t point[1 + 2 * EC_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
@@ -164,12 +165,6 @@ static EVP_PKEY *ec_read(const json_t *from)
         OSSL_PARAM_BLD_push_octet_string(parts, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point) == 1)
         pkey = pkey_make("EC", parts);
     OSSL_PARAM_BLD_free(parts);
-    EVP_PKEY_CTX *c = pkey ? EVP_PKEY_CTX_new_from_pkey(NULL, pkey, NULL) : NULL;
-    if (pkey && (!c || EVP_PKEY_public_check(c) != 1)) { /* not a point of the curve */
-        EVP_PKEY_free(pkey);
-        pkey = NULL;
-    }
-    EVP_PKEY_CTX_free(c);
     return pkey;
 }
 
