@@ -18,3 +18,16 @@ dist_promptlibraryzh_DATA = \
 	prompts/library/zh/translate.prompt \
 	prompts/library/zh/weekly-report.prompt
 
+promptlibraryendir = $(pkgdatadir)/prompts/library/en
+dist_promptlibraryen_DATA = \
+	prompts/library/en/announcement.prompt \
+	prompts/library/en/minutes.prompt \
+	prompts/library/en/polish.prompt \
+	prompts/library/en/status-report.prompt \
+	prompts/library/en/translate.prompt
+
+promptlibrarydir = $(pkgdatadir)/prompts/library
+dist_promptlibrary_DATA = \
+	prompts/library/GUIDE.en.md \
+	prompts/library/GUIDE.zh.md \
+	prompts/library/README.md
