@@ -20,13 +20,18 @@ dist_promptlibraryzh_DATA = \
 
 promptlibraryendir = $(pkgdatadir)/prompts/library/en
 dist_promptlibraryen_DATA = \
+	prompts/library/en/8d-report.prompt \
 	prompts/library/en/announcement.prompt \
 	prompts/library/en/architecture-notes.prompt \
 	prompts/library/en/code-review.prompt \
+	prompts/library/en/contract-summary.prompt \
+	prompts/library/en/data-cleaning.prompt \
 	prompts/library/en/document-draft.prompt \
 	prompts/library/en/minutes.prompt \
 	prompts/library/en/polish.prompt \
+	prompts/library/en/risk-assessment.prompt \
 	prompts/library/en/status-report.prompt \
+	prompts/library/en/supplier-email.prompt \
 	prompts/library/en/table-report.prompt \
 	prompts/library/en/translate.prompt \
 	prompts/library/en/unit-tests.prompt
