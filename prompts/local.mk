@@ -4,7 +4,9 @@ dist_promptlibraryzh_DATA = \
 	prompts/library/zh/8d-report.prompt \
 	prompts/library/zh/code-review.prompt \
 	prompts/library/zh/complaint-reply.prompt \
+	prompts/library/zh/contract-summary.prompt \
 	prompts/library/zh/defect-description.prompt \
+	prompts/library/zh/document-draft.prompt \
 	prompts/library/zh/fault-triage.prompt \
 	prompts/library/zh/incident-report.prompt \
 	prompts/library/zh/maintenance-summary.prompt \
@@ -12,6 +14,7 @@ dist_promptlibraryzh_DATA = \
 	prompts/library/zh/notice.prompt \
 	prompts/library/zh/polish.prompt \
 	prompts/library/zh/quiz.prompt \
+	prompts/library/zh/shift-handover.prompt \
 	prompts/library/zh/sop.prompt \
 	prompts/library/zh/sql.prompt \
 	prompts/library/zh/table-analysis.prompt \
