@@ -97,8 +97,7 @@ static enum err_code verify_claims(const char *payload)
     return verify_sign("ES256", ec, header_for("ES256"), payload);
 }
 
-/* ---- what is accepted -------------------------------------------------------------------------
- */
+/* ---- what is accepted ------------------------------------------------------------------------ */
 
 START_TEST(accepts_three_algorithms)
 {
@@ -125,8 +124,7 @@ START_TEST(hands_out_claims)
 }
 END_TEST
 
-/* ---- signatures -------------------------------------------------------------------------------
- */
+/* ---- signatures ------------------------------------------------------------------------------ */
 
 START_TEST(refuses_forged)
 {
@@ -324,8 +322,7 @@ START_TEST(refuses_sizes_and_shapes)
 }
 END_TEST
 
-/* ---- claims -----------------------------------------------------------------------------------
- */
+/* ---- claims ---------------------------------------------------------------------------------- */
 
 static enum err_code verify_changed(const char *name, json_t *value)
 {
@@ -421,8 +418,7 @@ START_TEST(refuses_duplicate_claims)
 }
 END_TEST
 
-/* ---- key sets ---------------------------------------------------------------------------------
- */
+/* ---- key sets -------------------------------------------------------------------------------- */
 
 START_TEST(follows_rotation)
 {
@@ -568,8 +564,7 @@ START_TEST(base64_is_strict)
 }
 END_TEST
 
-/* ---- identities and the group map -------------------------------------------------------------
- */
+/* ---- identities and the group map ------------------------------------------------------------ */
 
 static const char map_text[] =
     "{\"groups\":["

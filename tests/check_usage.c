@@ -280,6 +280,74 @@ START_TEST(many_threads_lose_nothing)
 END_TEST
 
 
+/* ---- when the database fails ------------------------------------------------------------------- */
+
+START_TEST(a_failed_commit_is_told)
+{
+    struct waiter w = WAITER;
+    struct ledger_start s = start_of("req_1", NOON);
+    struct ledger_end end = end_of(NOON + 3);
+    rig_write(&rig, "CREATE TRIGGER full BEFORE INSERT ON usage_total BEGIN"
+                    " SELECT raise(ABORT, 'no space'); END");
+    struct ledger_request *r = begin(&s);
+    ck_assert(ledger_finish(&r, &end, count_done, &w, NULL));
+    wait_for(&w, 1);
+    ck_assert_int_eq(w.ok, 0);
+    ck_assert_int_eq(rig_number(&rig, "SELECT count(*) FROM usage WHERE status = 'finished'"), 0);
+    rig_write(&rig, "DROP TRIGGER full");
+    s.request_id = "req_2";
+    request(&s, &end);
+    check_totals();
+    struct ledger_stats st;
+    ledger_stats(ledger, &st);
+    ck_assert_uint_eq(st.lost_ends, 1);
+    ck_assert_uint_eq(st.ended, 1);
+}
+END_TEST
+
+START_TEST(an_end_makes_a_lost_start_good)
+{
+    struct waiter w = WAITER;
+    struct ledger_start s = start_of("req_1", NOON), other = start_of("req_2", NOON);
+    struct ledger_end end = end_of(NOON + 3);
+    struct ledger_stats st = {0};
+    rig_write(&rig, "CREATE TRIGGER full BEFORE INSERT ON usage BEGIN"
+                    " SELECT raise(ABORT, 'no space'); END");
+    struct ledger_request *r = begin(&s), *second = begin(&other);
+    while (st.lost_starts < 2)
+        ledger_stats(ledger, &st);
+    rig_write(&rig, "DROP TRIGGER full");
+    ck_assert(ledger_finish(&r, &end, count_done, &w, NULL));
+    end.failed = true;
+    ck_assert(ledger_finish(&second, &end, count_done, &w, NULL));
+    wait_for(&w, 2);
+    ck_assert_int_eq(w.ok, 2);
+    ck_assert_int_eq(rig_number(&rig, "SELECT count(*) FROM usage WHERE status <> 'started'"), 2);
+    check_totals();
+}
+END_TEST
+
+/* Two with the same name, one of them open for long: the row is ended once, by the first to end. */
+START_TEST(one_name_is_one_row)
+{
+    struct waiter w = WAITER;
+    struct ledger_start s = start_of("req_1", NOON);
+    struct ledger_end end = end_of(NOON + 3);
+    struct ledger_stats st = {0};
+    struct ledger_request *r = begin(&s);
+    while (!st.begun)
+        ledger_stats(ledger, &st);
+    request(&s, &end);
+    ck_assert_int_eq(rig_number(&rig, "SELECT count(*) FROM usage WHERE status = 'finished'"), 1);
+    end.failed = true;
+    ck_assert(ledger_finish(&r, &end, count_done, &w, NULL));
+    wait_for(&w, 1);
+    ck_assert_int_eq(w.ok, 1);
+    ck_assert_int_eq(rig_number(&rig, "SELECT count(*) FROM usage WHERE status = 'finished'"), 1);
+    check_totals();
+}
+END_TEST
+
 /* ---- kept texts -------------------------------------------------------------------------------- */
 
 static const char PROMPT[] = "{\"prompt\":\"how thick is the gasket?\"}";
@@ -671,6 +739,9 @@ static void add_cases(Suite *s)
         {"open_rows_become_interrupted", open_rows_become_interrupted},
         {"progress_survives", progress_survives},
         {"many_threads_lose_nothing", many_threads_lose_nothing},
+        {"a_failed_commit_is_told", a_failed_commit_is_told},
+        {"an_end_makes_a_lost_start_good", an_end_makes_a_lost_start_good},
+        {"one_name_is_one_row", one_name_is_one_row},
         {"texts_are_kept_where_the_policy_says_so", texts_are_kept_where_the_policy_says_so},
         {"a_person_can_be_forgotten", a_person_can_be_forgotten},
         {"the_policy_purges", the_policy_purges},

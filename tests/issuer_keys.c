@@ -125,8 +125,7 @@ char *issuer_sign(const char *alg, EVP_PKEY *key, const char *secret, const char
     return token;
 }
 
-/* ---- certificates -----------------------------------------------------------------------------
- */
+/* ---- certificates ---------------------------------------------------------------------------- */
 
 static void add_extension(X509 *cert, X509 *by, int nid, const char *value)
 {
@@ -139,7 +138,8 @@ static void add_extension(X509 *cert, X509 *by, int nid, const char *value)
     X509_EXTENSION_free(x);
 }
 
-static X509 *cert_make(EVP_PKEY *key, const char *name, X509 *by, EVP_PKEY *by_key)
+/* `names` NULL: an authority that signs itself. */
+static X509 *cert_make(EVP_PKEY *key, const char *names, X509 *by, EVP_PKEY *by_key)
 {
     X509 *cert = X509_new();
     X509_set_version(cert, 2);
@@ -148,12 +148,13 @@ static X509 *cert_make(EVP_PKEY *key, const char *name, X509 *by, EVP_PKEY *by_k
     X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
     X509_set_pubkey(cert, key);
     X509_NAME *n = X509_get_subject_name(cert);
-    X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_ASC,
+                               (const uint8_t *)(names ? "server" : "test authority"), -1, -1, 0);
     X509_set_issuer_name(cert, by ? X509_get_subject_name(by) : n);
     add_extension(cert, by ? by : cert, NID_basic_constraints,
                   by ? "CA:FALSE" : "critical,CA:TRUE");
     if (by)
-        add_extension(cert, by, NID_subject_alt_name, "IP:127.0.0.1,DNS:localhost");
+        add_extension(cert, by, NID_subject_alt_name, names);
     else
         add_extension(cert, cert, NID_key_usage, "critical,keyCertSign");
     ck_assert_int_gt(X509_sign(cert, by_key, EVP_sha256()), 0);
@@ -176,11 +177,11 @@ static char *cert_text(X509 *cert)
     return take_text(bio);
 }
 
-void issuer_tls_init(struct issuer_tls *t)
+void issuer_tls_init(struct issuer_tls *t, const char *names)
 {
     EVP_PKEY *ca_key = issuer_ec("P-256"), *key = issuer_ec("P-256");
-    X509 *ca = cert_make(ca_key, "test authority", NULL, ca_key);
-    X509 *cert = cert_make(key, "localhost", ca, ca_key);
+    X509 *ca = cert_make(ca_key, NULL, NULL, ca_key);
+    X509 *cert = cert_make(key, names, ca, ca_key);
     BIO *bio = BIO_new(BIO_s_mem());
     ck_assert_int_eq(PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 1);
     *t = (struct issuer_tls){cert_text(ca), cert_text(cert), take_text(bio)};

@@ -24,12 +24,13 @@ char *issuer_base64(const void *bytes, size_t len);
 char *issuer_sign(const char *alg, EVP_PKEY *key, const char *secret, const char *header,
                   const char *payload);
 
-/* PEM texts, owned by the caller: a certificate authority, and a certificate signed by it for
- * 127.0.0.1 and localhost, valid for an hour. */
+/* PEM texts, owned by the caller: a certificate authority, and a certificate signed by it for these
+ * names, valid for an hour. */
+#define ISSUER_LOOPBACK "IP:127.0.0.1,DNS:localhost"
 struct issuer_tls {
     char *ca, *cert, *key;
 };
-void issuer_tls_init(struct issuer_tls *t);
+void issuer_tls_init(struct issuer_tls *t, const char *names);
 void issuer_tls_release(struct issuer_tls *t);
 
 #endif

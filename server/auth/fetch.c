@@ -11,8 +11,7 @@
 
 enum { URL_MAX_BYTES = 2000 };
 
-/* ---- URLs -------------------------------------------------------------------------------------
- */
+/* ---- URLs ------------------------------------------------------------------------------------ */
 
 static bool is_loopback(const char *host)
 {
@@ -69,8 +68,7 @@ bool fetch_escape(struct buf *out, const char *text)
     return !out->failed;
 }
 
-/* ---- exchanges --------------------------------------------------------------------------------
- */
+/* ---- exchanges ------------------------------------------------------------------------------- */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static CURLcode once_result;

@@ -20,8 +20,7 @@
 
 enum { MAP_MAX_BYTES = 1 << 20, MAP_MAX_RULES = 4096, PATH_MAX_NAMES = 16, PATH_NAME_CHARS = 200 };
 
-/* ---- fields -----------------------------------------------------------------------------------
- */
+/* ---- fields ---------------------------------------------------------------------------------- */
 
 void identity_init(struct identity *id, enum identity_source source)
 {
@@ -138,8 +137,7 @@ bool identity_add_group(struct identity *id, const char *text, struct err *e)
     return true;
 }
 
-/* ---- the map ----------------------------------------------------------------------------------
- */
+/* ---- the map --------------------------------------------------------------------------------- */
 
 struct rule {
     char *group;      /* NULL in the default */

@@ -56,8 +56,7 @@ struct oidc {
     struct err failure;
 };
 
-/* ---- options ----------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static bool has_word(const char *list, const char *word)
 {
@@ -169,8 +168,7 @@ void oidc_destroy(struct oidc **out)
     *out = NULL;
 }
 
-/* ---- discovery --------------------------------------------------------------------------------
- */
+/* ---- discovery ------------------------------------------------------------------------------- */
 
 /* GET, 200, JSON object. NULL with `e` set. */
 static json_t *fetch_json(const struct oidc *o, const char *url, const char *what, struct buf *body,
@@ -348,8 +346,7 @@ static bool facts_get(struct oidc *o, const struct facts *stale, struct facts **
     return f != NULL;
 }
 
-/* ---- tickets ----------------------------------------------------------------------------------
- */
+/* ---- tickets --------------------------------------------------------------------------------- */
 
 /* base64url(time, random) "." base64url(next) "." base64url(HMAC of what stands before). */
 
@@ -460,8 +457,7 @@ static bool state_check(const struct oidc *o, const struct oidc_return *back, st
     return true;
 }
 
-/* ---- begin ------------------------------------------------------------------------------------
- */
+/* ---- begin ----------------------------------------------------------------------------------- */
 
 static void put_field(struct buf *b, const char *name, const char *value)
 {
@@ -527,8 +523,7 @@ bool oidc_begin(struct oidc *o, const char *next, struct oidc_start *out, struct
     return ok;
 }
 
-/* ---- finish -----------------------------------------------------------------------------------
- */
+/* ---- finish ---------------------------------------------------------------------------------- */
 
 static bool is_code(const char *code)
 {

@@ -468,6 +468,15 @@ bool db_int(struct store_db *db, const char *sql, int64_t *out, struct err *e)
 /* ---- examination
  * --------------------------------------------------------------------------------- */
 
+/* SQLite tells of pages that it could not read like of damage; those are the disk's. */
+static bool is_unreadable(const char *finding, int *rc)
+{
+    static const char words[] = "unable to get the page. error code=";
+    const char *at = strstr(finding, words);
+    *rc = at ? (int)strtol(at + sizeof words - 1, NULL, 10) : SQLITE_OK;
+    return at && (*rc & 0xff) != SQLITE_CORRUPT && (*rc & 0xff) != SQLITE_NOTADB;
+}
+
 bool db_examine(struct store_db *db, bool quick, void (*say)(void *ctx, const char *finding),
                 void *ctx, unsigned *findings, struct err *e)
 {
@@ -484,6 +493,11 @@ bool db_examine(struct store_db *db, bool quick, void (*say)(void *ctx, const ch
             break;
         if (text && strcmp(text, "ok") == 0)
             continue;
+        int rc;
+        if (text && is_unreadable(text, &rc)) {
+            store_done(st);
+            return db_fail(db, rc, "read the whole database", e);
+        }
         (*findings)++;
         if (say)
             say(ctx, text ? text : "unreadable");

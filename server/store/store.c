@@ -57,9 +57,17 @@ static bool check_options(const struct store_options *opt, struct err *e)
 /* One name for one file, whichever way it was named. */
 static bool resolve(const char *path, char **out, struct err *e)
 {
+    struct stat st;
     *out = realpath(path, NULL);
-    if (*out)
+    if (*out) {
+        if (stat(*out, &st) != 0)
+            FAIL_OS(e, "cannot look at the database %s", path);
+        if (!S_ISREG(st.st_mode))
+            FAIL(e, ERR_ARG, "%s is no file", path);
+        if (st.st_mode & 077)
+            LOG_W("store", "others may read the database: chmod 600 path=%s", path);
         return true;
+    }
     if (errno != ENOENT)
         FAIL_OS(e, "cannot open the database %s", path);
     char *copy = mem_strdup(path), *copy2 = mem_strdup(path);
@@ -80,29 +88,26 @@ static bool resolve(const char *path, char **out, struct err *e)
 static bool create_file(const char *path, struct err *e)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd >= 0) {
-        close(fd);
-        return true;
-    }
-    if (errno != EEXIST)
+    if (fd < 0 && errno != EEXIST)
         FAIL_OS(e, "cannot create the database %s", path);
-    struct stat st;
-    if (stat(path, &st) != 0)
-        FAIL_OS(e, "cannot look at the database %s", path);
-    if (!S_ISREG(st.st_mode))
-        FAIL(e, ERR_ARG, "%s is no file", path);
-    if (st.st_mode & 077)
-        LOG_W("store", "others may read the database: chmod 600 path=%s", path);
+    if (fd >= 0)
+        close(fd);
     return true;
 }
 
+/* The statement must be stepped to its end: its commit, and a failure of that, comes behind the
+ * row. */
 static bool use_wal(struct store_db *db, struct err *e)
 {
     struct store_stmt *st;
-    bool row;
-    if (!store_query(db, "PRAGMA journal_mode = WAL", &st, e) || !store_step(st, &row, e))
+    bool row, wal = false;
+    if (!store_query(db, "PRAGMA journal_mode = WAL", &st, e))
         return false;
-    bool wal = row && strcmp(store_text(st, 0), "wal") == 0;
+    do {
+        if (!store_step(st, &row, e))
+            return false;
+        wal = row ? strcmp(store_text(st, 0), "wal") == 0 : wal;
+    } while (row);
     store_done(st);
     if (!wal)
         FAIL(e, ERR_BUSY, "the database does not go into WAL mode: does another program hold it?");
@@ -119,7 +124,10 @@ static bool prepare_file(struct store *s, struct err *e)
     if (findings > 0)
         FAIL(e, ERR_FORMAT, "%s is damaged (%u errors): restore a backup (seekctl restore)",
              s->path, findings);
-    return migrate_run(s->db, s->path, SCHEMA_MIGRATIONS, SCHEMA_VERSION, version, e);
+    /* A fresh file went into WAL mode by way of a journal, whose removal has to last: were it found
+     * again after a power failure, it would undo the first page. */
+    return (version > 0 || snapshot_sync_folder(s->path, e)) &&
+           migrate_run(s->db, s->path, SCHEMA_MIGRATIONS, SCHEMA_VERSION, version, e);
 }
 
 static bool open_readers(struct store *s, unsigned n, struct err *e)

@@ -1,7 +1,7 @@
 /* The database: one SQLite file, one writer thread, a few readers.
  *
  * Everything that is written goes through the writer thread, the only connection that writes and
- * checkpoints. It gathers what arrives within `commit_ms` (or `commit_rows` jobs) into one transaction;
+ * checkpoints. It gathers what arrives within `commit_ms` (or `commit_jobs` jobs) into one transaction;
  * each job runs inside its own savepoint, so a job that fails takes nothing with it. A job has been
  * done when the COMMIT (synchronous=FULL) has returned, not before. Reads run on the caller's thread,
  * each in one snapshot.
@@ -29,7 +29,7 @@ struct store_stmt; /* a prepared statement; valid until store_done or the end of
 struct store_options {
     const char *path; /* created with mode 0600 when missing; its folder must exist */
     unsigned readers;     /* 1..4 */
-    unsigned commit_ms;   /* a job waits at most this long for others, 0..50 */
+    unsigned commit_ms;   /* a job waits at most this long for others, 0..50; alone not at all */
     unsigned commit_jobs; /* and a transaction holds at most this many */
     unsigned queue_jobs;  /* waiting jobs; above it, ERR_BUSY */
     const char *vfs;      /* name of an SQLite VFS (fault tests), NULL = the system's */
@@ -90,7 +90,8 @@ struct store_stats {
     uint64_t commits, jobs, failed_jobs;
     uint64_t wal_bytes;  /* at the last commit; above 64 MiB a warning is logged */
     unsigned queued;     /* waiting now */
-    bool read_only;      /* the disk refused a write; cleared by the next commit that succeeds */
+    bool read_only;      /* the disk refused a write; cleared by the next commit that succeeds. After a
+                          * failed fsync, or damage, none succeeds until the process starts again */
 };
 void store_stats(struct store *s, struct store_stats *out);
 
@@ -104,9 +105,9 @@ bool store_truncate_wal(struct store *s, struct err *e) WARN_UNUSED;
 typedef void store_progress_fn(void *ctx, uint64_t done, uint64_t all);
 bool store_backup(struct store *s, const char *path, const uint8_t *key, store_progress_fn *progress,
                   void *ctx, struct err *e) WARN_UNUSED;
-/* Checks a backup (of either kind) fully; with `to`, also writes it there as a database, which
- * must not exist. A changed byte anywhere is found: beside a plain backup stands its SHA-256, in
- * "PATH.sha256". */
+/* Checks a backup (of either kind) fully; with `to`, also writes it there as a database, which must not
+ * exist. A changed byte anywhere is found: a plain backup has its SHA-256 beside it in "PATH.sha256" and
+ * is refused without it. A sealed backup that is only checked is held in memory. */
 bool store_restore(const char *backup, const uint8_t *key, const char *to, struct err *e) WARN_UNUSED;
 
 /* Full check of an open database, one finding per call of `say`; true when there were none. */

@@ -31,5 +31,12 @@ libserver_a_SOURCES += \
 	server/template/lint.c server/template/lint.h \
 	server/template/promptfile.c server/template/promptfile.h \
 	server/template/regex.c server/template/regex.h \
+	server/template/registry.c server/template/registry.h \
+	server/template/registry_db.c server/template/registry_db.h \
+	server/template/registry_label.c \
+	server/template/registry_read.c \
+	server/template/registry_resolve.c \
+	server/template/registry_review.c \
 	server/template/render.c server/template/render.h \
+	server/template/transfer.c server/template/transfer.h \
 	server/template/variables.c server/template/variables.h

@@ -158,7 +158,7 @@ static bool row_line(void *ctx, const struct usage_row *r, struct err *e)
 
 /* ---- pages ------------------------------------------------------------------------------------- */
 
-/* The statement has let go of the old cursor. */
+/* The query has let go of the old cursor. */
 static void go_on(struct usage_csv *c)
 {
     if (!c->last.model)

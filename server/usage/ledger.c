@@ -42,6 +42,9 @@ struct ledger_request {
     unsigned refs; /* nodes that are queued or taken, and the caller's handle */
     bool progress_queued;
     struct ledger_counts progress;
+    /* writer thread only */
+    const struct job *start_job; /* that took the start */
+    bool together;               /* and took the end as well: one row is written, not two */
     /* set once, before the end is queued */
     struct ledger_row end; /* shares the strings of `row`; finish_reason owned */
     void *text;
@@ -241,7 +244,7 @@ static bool write_end(struct store_db *db, struct ledger_request *r, struct peri
                       struct err *e)
 {
     int64_t usage_id;
-    if (!ledger_row_end(db, &r->end, &usage_id, e))
+    if (!ledger_row_end(db, &r->end, r->together, &usage_id, e))
         return false;
     if (!usage_id) /* told before: counted before */
         return true;
@@ -254,7 +257,7 @@ static bool write_node(struct store_db *db, struct node *node, struct period_cac
     struct ledger_request *r = node->request;
     switch (node->kind) {
     case NODE_START:
-        return ledger_row_start(db, &r->row, e);
+        return r->together || ledger_row_start(db, &r->row, e);
     case NODE_PROGRESS:
         return write_progress(db, r, e);
     case NODE_END:
@@ -264,6 +267,17 @@ static bool write_node(struct store_db *db, struct node *node, struct period_cac
     }
     ASSERT(false);
     return false;
+}
+
+static void pair(const struct job *j)
+{
+    for (struct node *n = j->nodes; n; n = n->next) {
+        struct ledger_request *r = n->request;
+        if (n->kind == NODE_START)
+            r->start_job = j;
+        else if (n->kind == NODE_END)
+            r->together = r->start_job == j;
+    }
 }
 
 static bool run_job(struct store_db *db, void *ctx, struct err *e)
@@ -277,6 +291,7 @@ static bool run_job(struct store_db *db, void *ctx, struct err *e)
         l->posted = false;
         pthread_mutex_unlock(&l->mu);
         j->taken = true;
+        pair(j);
     }
     for (struct node *n = j->nodes; n; n = n->next)
         if (!write_node(db, n, &cache, e))

@@ -139,8 +139,8 @@ static bool end_whole(struct store_db *db, const struct ledger_row *r, int64_t *
     return returned(st, usage_id, e);
 }
 
-bool ledger_row_end(struct store_db *db, const struct ledger_row *r, int64_t *usage_id,
-                    struct err *e)
+static bool end_open(struct store_db *db, const struct ledger_row *r, int64_t *usage_id,
+                     struct err *e)
 {
     struct store_stmt *st;
     if (!store_query(db,
@@ -152,9 +152,17 @@ bool ledger_row_end(struct store_db *db, const struct ledger_row *r, int64_t *us
         return false;
     store_bind_text(st, 0, r->request_id);
     bind_end(st, 1, r);
-    if (!returned(st, usage_id, e))
+    return returned(st, usage_id, e);
+}
+
+bool ledger_row_end(struct store_db *db, const struct ledger_row *r, bool is_new, int64_t *usage_id,
+                    struct err *e)
+{
+    if (!(is_new ? end_whole(db, r, usage_id, e) : end_open(db, r, usage_id, e)))
         return false;
-    return *usage_id || end_whole(db, r, usage_id, e);
+    if (*usage_id)
+        return true;
+    return is_new ? end_open(db, r, usage_id, e) : end_whole(db, r, usage_id, e);
 }
 
 /* ---- totals ------------------------------------------------------------------------------------ */

@@ -38,9 +38,9 @@ struct period_cache {
 bool ledger_row_start(struct store_db *db, const struct ledger_row *r, struct err *e) WARN_UNUSED;
 bool ledger_row_progress(struct store_db *db, const char *request_id, const struct ledger_counts *c,
                          struct err *e) WARN_UNUSED;
-/* Ends an open row, or adds it whole when its start was lost. *usage_id = its id, 0 when the row had
- * ended before: nothing was changed then. */
-bool ledger_row_end(struct store_db *db, const struct ledger_row *r, int64_t *usage_id,
+/* Ends an open row, or adds it whole when there is none; `is_new` says that the latter is likely.
+ * *usage_id = its id, 0 when the row had ended before: nothing was changed then. */
+bool ledger_row_end(struct store_db *db, const struct ledger_row *r, bool is_new, int64_t *usage_id,
                     struct err *e) WARN_UNUSED;
 /* Adds a row that has ended to the totals of its minute, hour and day. */
 bool ledger_row_total(struct store_db *db, const struct ledger_row *r, struct period_cache *cache,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,12 +71,14 @@ static void wait_below(unsigned n)
     pthread_mutex_unlock(&mu);
 }
 
-/* Request i of n, spread evenly over DAYS days, by people in turn. */
+/* Request i of n, spread evenly over DAYS days, by people in turn; everybody has two models and, with
+ * each, two templates or none. */
 static void request(uint64_t i, uint64_t n)
 {
     struct err e = ERR_INIT;
     char id[40];
     struct ledger_request *r;
+    unsigned dice = (unsigned)(i * 0x9e3779b97f4a7c15u >> 40);
     int64_t person = 1 + (int64_t)(i * 2654435761u % PEOPLE);
     snprintf(id, sizeof id, "req_%016llx", (unsigned long long)(i * 0x9e3779b97f4a7c15u));
     struct ledger_start s = {
@@ -85,10 +88,10 @@ static void request(uint64_t i, uint64_t n)
         .key_id = person,
         .department_id = 1 + person % DEPARTMENTS,
         .endpoint = "/v1/chat/completions",
-        .model = i % 3 ? "deepseek-v3" : "deepseek-r1",
+        .model = dice % 3 ? "deepseek-v3" : "deepseek-r1",
         .class = LEDGER_API,
-        .template_id = (int64_t)(i % 7),
-        .template_version = i % 7 ? 1 : 0,
+        .template_id = dice % 5 > 2 ? 1 + (person + dice % 2) % 30 : 0,
+        .template_version = dice % 5 > 2,
         .prompt_tokens = 400};
     struct ledger_end end = {.finished_us = s.started_us + 3000000,
                              .counts = {400, 100, 200 + i % 100, 50},
@@ -122,14 +125,24 @@ static bool people(struct store_db *db, void *ctx, struct err *e)
            store_run(db, st, NULL, e);
 }
 
+static double cpu_us(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 static void write_rows(uint64_t n)
 {
+    double cpu = cpu_us();
     uint64_t start = clock_now_us();
     for (uint64_t i = 0; i < n; i++)
         request(i, n);
     wait_below(1);
     printf("write,%.0f,requests/s committed (%llu in all, %llu lost)\n",
            (double)n / seconds_since(start), (unsigned long long)n, (unsigned long long)lost);
+    printf("write cpu,%.1f,us per request, all threads\n", (cpu_us() - cpu) / (double)n);
 }
 
 /* ---- admission --------------------------------------------------------------------------------- */

@@ -1,0 +1,121 @@
+/* Owns: waiting for a change to be durable, the form of auth's audit rows, what typed text may
+ * hold. Refuses to know what the changes are. */
+#include <config.h>
+
+#include "auth/act.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+const struct audit_actor ACT_SEEKD = {
+    .person_id = 0, .name = "seekd", .address = "local", .request_id = ""};
+
+/* On the stack of who waits. */
+struct act {
+    store_fn *fn;
+    act_apply_fn *apply;
+    void *ctx;
+    pthread_mutex_t mu; /* guards the rest */
+    pthread_cond_t ended;
+    bool done, ok;
+    struct err err;
+};
+
+static bool run(struct store_db *db, void *ctx, struct err *e)
+{
+    struct act *act = ctx;
+    return act->fn(db, act->ctx, e);
+}
+
+static void finish(void *ctx, bool ok, const struct err *e)
+{
+    struct act *act = ctx;
+    if (ok && act->apply)
+        act->apply(act->ctx);
+    pthread_mutex_lock(&act->mu);
+    act->done = true;
+    act->ok = ok;
+    if (!ok)
+        act->err = *e;
+    pthread_cond_signal(&act->ended);
+    pthread_mutex_unlock(&act->mu);
+}
+
+bool act_commit(struct store *s, store_fn *fn, act_apply_fn *apply, void *ctx, struct err *e)
+{
+    struct act act = {.fn = fn, .apply = apply, .ctx = ctx};
+    pthread_mutex_init(&act.mu, NULL);
+    pthread_cond_init(&act.ended, NULL);
+    bool ok = store_post(s, run, &act, finish, e);
+    if (ok) {
+        pthread_mutex_lock(&act.mu);
+        while (!act.done)
+            pthread_cond_wait(&act.ended, &act.mu);
+        pthread_mutex_unlock(&act.mu);
+        ok = act.ok;
+        if (!ok && e)
+            *e = act.err;
+    }
+    pthread_cond_destroy(&act.ended);
+    pthread_mutex_destroy(&act.mu);
+    return ok;
+}
+
+bool act_record_take(struct store_db *db, const struct audit_actor *actor, const char *action,
+                     const char *kind, int64_t id, json_t *before, json_t *after,
+                     const char *reason, struct err *e)
+{
+    char number[24];
+    char *before_text = before ? json_dumps(before, JSON_COMPACT) : NULL;
+    char *after_text = after ? json_dumps(after, JSON_COMPACT) : NULL;
+    snprintf(number, sizeof number, "%" PRId64, id);
+    struct audit_entry entry = {.action = action,
+                                .object_kind = kind,
+                                .object_id = number,
+                                .before = before_text,
+                                .after = after_text,
+                                .reason = reason ? reason : ""};
+    bool ok;
+    if ((before && !before_text) || (after && !after_text))
+        ok = err_set(e, ERR_INTERNAL, 0, __FILE__, __LINE__, "no JSON for the audit row of %s",
+                     action);
+    else
+        ok = audit_append(db, actor, &entry, e);
+    free(before_text);
+    free(after_text);
+    json_decref(before);
+    json_decref(after);
+    return ok;
+}
+
+bool act_same_revision(int64_t expected, int64_t found, struct err *e)
+{
+    if (expected != found)
+        FAIL(e, ERR_CONFLICT,
+             "changed meanwhile (revision %" PRId64 " is now %" PRId64 "): read it again", expected,
+             found);
+    return true;
+}
+
+bool act_text_valid(const char *text, size_t max_bytes, bool may_be_empty, const char *what,
+                    struct err *e)
+{
+    size_t len = text ? strlen(text) : 0;
+    if (len == 0 && !may_be_empty)
+        FAIL(e, ERR_ARG, "%s must not be empty", what);
+    if (len > max_bytes)
+        FAIL(e, ERR_ARG, "%s is longer than %zu bytes", what, max_bytes);
+    if (!utf8_valid(text ? text : "", len))
+        FAIL(e, ERR_ARG, "%s is not UTF-8", what);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            FAIL(e, ERR_ARG, "%s holds a control character", what);
+    if (len > 0 && (text[0] == ' ' || text[len - 1] == ' '))
+        FAIL(e, ERR_ARG, "%s begins or ends with a blank", what);
+    return true;
+}
