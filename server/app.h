@@ -5,13 +5,17 @@
 #define SEEKD_APP_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct api_model;
 struct keyring;
+struct service;
 
 struct app {
-    const struct keyring *keys; /* borrowed; NULL = no key is asked for */
+    const struct keyring *keys; /* borrowed; NULL = no key file */
+    struct service *service;    /* borrowed; NULL = no database */
+    bool open_to_all;           /* no key is asked for */
     /* Set once, when the model has been loaded; borrowed. */
     _Atomic(const struct api_model *) model;
     atomic_bool load_failed;

@@ -1,5 +1,6 @@
 libserver_a_SOURCES += \
 	server/app.h \
+	server/data.c server/data.h \
 	server/lang.c server/lang.h \
 	server/settings.c server/settings.h \
 	server/version.h

@@ -27,11 +27,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "data.h"
 #include "engine.h"
 #include "http/http.h"
 #include "http/listen.h"
 #include "lang.h"
 #include "settings.h"
+#include "template/registry.h"
 #include "version.h"
 
 /* Where `make install` puts data; the build says it. */
@@ -46,6 +48,9 @@ struct process {
     struct keyring *keys;
     char key[KEY_SHOWN]; /* new key to show once; wiped then */
     struct listen_address address;
+    struct service *service;
+    char *local_socket;                          /* path, NULL = none */
+    char first_password[PASSWORD_ONE_TIME_TEXT]; /* of the first administrator; wiped once shown */
     struct http_server *http;
     pthread_t main_thread;
 
@@ -53,6 +58,7 @@ struct process {
     struct engine *engine;
     struct prompt_maker *prompt;
     struct api_model model;
+    struct token_counter counter; /* for the registry */
     char *model_id;
     struct err load_error;
 };
@@ -109,7 +115,16 @@ static void show_ready(struct process *me)
                         "token，大模型不足一个\n"), stdout);
     printf("URL       http://%s/v1\n", url);
     const char *key = me->key;
-    if (!me->app.keys)
+    if (*me->first_password)
+        printf(lang_pick("Admin     login admin, one-time password %s   (shown only now; choose your "
+                         "own at the first login, within 7 days)\n",
+                         "管理员    登录名 admin，一次性密码 %s （仅显示一次；请在 7 天内首次登录并修改）\n"),
+               me->first_password);
+    explicit_bzero(me->first_password, sizeof me->first_password);
+    if (!me->app.keys && me->service)
+        fputs(lang_pick("API key   from an administrator: seekctl key create\n",
+                        "API 密钥  由管理员发放：seekctl key create\n"), stdout);
+    else if (!me->app.keys)
         fputs(lang_pick("API key   none needed (--no-auth)\n", "API 密钥  不需要（--no-auth）\n"),
               stdout);
     else if (*key)
@@ -121,7 +136,7 @@ static void show_ready(struct process *me)
               stdout);
     fputs(lang_pick("Try:\n", "试一试：\n"), stdout);
     printf("curl http://%s/v1/chat/completions -H 'Content-Type: application/json' \\\n", url);
-    if (me->app.keys)
+    if (!me->app.open_to_all)
         printf("  -H 'Authorization: Bearer %s' \\\n", *key ? key : "YOUR_KEY");
     printf("  -d '{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}'\n",
            lang_pick("What is seekd?", "seekd 是什么？"));
@@ -157,6 +172,7 @@ static bool store_key(struct process *me, struct err *e)
 
 static bool open_keys(struct process *me, struct err *e)
 {
+    me->app.open_to_all = me->settings.no_auth;
     if (me->settings.no_auth)
         return true;
     const char *path = me->settings.api_key_file;
@@ -168,6 +184,11 @@ static bool open_keys(struct process *me, struct err *e)
         if (e)
             *e = why;
         return false;
+    }
+    /* With a database, keys belong to people; a key file is one more way in, when it is wanted. */
+    if (!keyring_count(me->keys) && *me->settings.data_dir && !*path) {
+        keyring_destroy(&me->keys);
+        return true;
     }
     if (!keyring_count(me->keys) && !make_key(me, e))
         return false;
@@ -186,6 +207,19 @@ static char *model_id(const struct settings *s, const struct engine_info *info)
         if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || strchr("\"\\?#%", *p))
             *p = '-';
     return id;
+}
+
+/* Of the text alone, as it stands in a prompt. 0 when it cannot be told. */
+static size_t count_tokens(void *user, const char *text, size_t len)
+{
+    const struct engine *eng = user;
+    struct err e = ERR_INIT;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    if (!engine_tokenize(eng, text, len, 0, SIZE_MAX, &ids, &n, &e))
+        n = 0;
+    free(ids);
+    return n;
 }
 
 static bool load_model(struct process *me, struct err *e)
@@ -212,6 +246,9 @@ static bool load_model(struct process *me, struct err *e)
     me->model_id = model_id(s, engine_info(me->engine));
     me->model = (struct api_model){.engine = me->engine, .prompt = me->prompt,
                                    .id = me->model_id, .created = clock_wall_s()};
+    me->counter = (struct token_counter){.count = count_tokens, .ctx = me->engine};
+    if (me->service)
+        registry_set_tokens(me->service->registry, &me->counter);
     return true;
 }
 
@@ -293,18 +330,40 @@ static bool stop_serving(struct process *me, sigset_t *set)
     return http_close(&me->http);
 }
 
+/* The local socket, where seekctl is the machine's administrator. */
+static bool open_local(struct process *me, int *fd, struct err *e)
+{
+    me->local_socket = me->service ? data_socket_path(&me->settings) : NULL;
+    return !me->local_socket || listen_local(me->local_socket, fd, e);
+}
+
+static bool open_second(const char *text, int *fd, struct err *e)
+{
+    struct listen_address a;
+    return !*text || (listen_parse(text, &a, e) && listen_open(&a, fd, e));
+}
+
+static bool open_sockets(struct process *me, struct http_options *opt, struct err *e)
+{
+    const struct settings *s = &me->settings;
+    if (listen_parse(s->listen, &me->address, e) &&
+        listen_open(&me->address, &opt->listen_fd, e) &&
+        open_second(s->health_listen, &opt->health_fd, e) &&
+        open_second(s->admin_listen, &opt->admin_fd, e) && open_local(me, &opt->local_fd, e))
+        return true;
+    const int fds[] = {opt->listen_fd, opt->health_fd, opt->admin_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    return false;
+}
+
 static bool open_http(struct process *me, struct err *e)
 {
     const struct settings *s = &me->settings;
     struct http_options opt = HTTP_OPTIONS_DEFAULT;
-    struct listen_address health;
-    if (!listen_parse(s->listen, &me->address, e) || !listen_open(&me->address, &opt.listen_fd, e))
+    if (!open_sockets(me, &opt, e))
         return false;
-    if (*s->health_listen && (!listen_parse(s->health_listen, &health, e) ||
-                              !listen_open(&health, &opt.health_fd, e))) {
-        close(opt.listen_fd);
-        return false;
-    }
     opt.threads = (unsigned)s->threads;
     opt.workers = (unsigned)s->workers;
     opt.max_connections = (unsigned)s->max_connections;
@@ -340,7 +399,9 @@ static int serve(struct process *me)
     block_signals(&signals);
     me->main_thread = pthread_self();
     raise_file_limit(me->settings.max_connections);
-    if (!open_keys(me, &e) || !open_http(me, &e)) {
+    bool ok = data_open(&me->settings, &me->service, me->first_password, &e);
+    me->app.service = me->service;
+    if (!ok || !open_keys(me, &e) || !open_http(me, &e)) {
         fail_message(&e);
         return EXIT_OS;
     }
@@ -381,6 +442,12 @@ static int serve(struct process *me)
 
 static void release(struct process *me)
 {
+    if (me->service)
+        registry_set_tokens(me->service->registry, NULL);
+    service_close(&me->service);
+    if (me->local_socket)
+        unlink(me->local_socket);
+    free(me->local_socket);
     prompt_maker_destroy(&me->prompt);
     if (me->engine)
         engine_close(&me->engine);

@@ -22,12 +22,25 @@ struct settings {
     uint64_t max_context, kv_bytes, max_seqs, step_tokens;
     uint64_t kv_type; /* enum engine_kv_type */
     /* [server] */
-    char *listen, *health_listen, *allowed_hosts;
+    char *listen, *health_listen, *admin_listen, *local_socket, *allowed_hosts;
     uint64_t threads, workers, max_connections, max_body;
     uint64_t header_timeout, keepalive_timeout, stall_timeout, ping_interval, drain_timeout;
+    /* [data] */
+    char *data_dir;
+    uint64_t keep_requests, keep_minutes, keep_hours, keep_days; /* days; 0 = for ever */
     /* [auth] */
     char *api_key_file;
-    bool no_auth;
+    bool no_auth, secure_cookies;
+    uint64_t password_profile; /* enum password_profile */
+    char *identity_map;
+    /* [oidc] */
+    char *oidc_issuer, *oidc_client_id, *oidc_client_secret_file, *oidc_redirect_uri, *oidc_scopes;
+    char *oidc_login_claim, *oidc_groups_claim, *oidc_ca_file;
+    /* [ldap] */
+    char *ldap_url, *ldap_ca_file, *ldap_bind_dn, *ldap_bind_password_file, *ldap_base_dn;
+    char *ldap_user_filter, *ldap_subject_attribute, *ldap_login_attribute;
+    char *ldap_group_base, *ldap_group_filter;
+    bool ldap_start_tls;
     /* [log] */
     uint64_t log_level; /* enum log_level */
     bool log_json;

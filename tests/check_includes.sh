@@ -2,7 +2,7 @@
 # Looks at the include lines of the C sources and says who includes whom against the order
 #
 #   base < format < device < text < kv < model < sample < sched < engine.h
-#        < store < audit < auth < usage < template < api < http < main, ctl
+#        < store < audit < auth < usage < template < service < api < admin < http < main, ctl
 #
 # and whether a library's header appears outside the folder that owns the library. Also: every .c
 # begins with <config.h> and then its own header, and the readers of model files multiply no sizes
@@ -37,7 +37,7 @@ function target_of(name,    part) {
     if (name ~ /(^|shaders\/)include\/abi\.h$/)
         return "abi"
     if (name !~ /\//)
-        return name ~ /^(app|settings)\.h$/ ? "main" : ""
+        return name ~ /^(app|data|settings)\.h$/ ? "main" : ""
     split(name, part, "/")
     return FILENAME ~ /^tests\// && part[1] ~ /^(ref|fault)$/ ? "" : part[1]
 }
@@ -74,12 +74,14 @@ function library_ok(name) {
         return FILENAME ~ /^(engine\/base\/hash\.c|server\/(auth|store)\/)/
     if (name == "sqlite3.h")
         return FILENAME ~ /^server\/store\//
-    if (name == "curl/curl.h" || name == "ldap.h")
+    if (name == "curl/curl.h")
+        return FILENAME ~ /^server\/(auth|ctl)\//
+    if (name == "ldap.h")
         return FILENAME ~ /^server\/auth\//
     return 1
 }
 BEGIN {
-    n = split("base format device text kv model sample sched engine.h terms store audit auth usage template api http main ctl", order, " ")
+    n = split("base format device text kv model sample sched engine.h terms store audit auth usage template service api admin http main ctl", order, " ")
     for (i = 1; i <= n; i++)
         rank[order[i]] = i
 }

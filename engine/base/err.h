@@ -18,7 +18,8 @@ enum err_code {
     ERR_NOMEM,       /* host or device memory ran out */
     ERR_IO,          /* the operating system said no; `os` holds errno */
     ERR_NOT_FOUND,
-    ERR_CONFLICT,  /* it exists already, or somebody else changed it meanwhile */
+    ERR_CONFLICT,  /* it exists already, or its state does not allow this */
+    ERR_STALE,     /* somebody else changed it since it was read */
     ERR_DENIED,    /* the caller may not do this; somebody else may */
     ERR_BUSY,      /* try again later */
     ERR_CANCELLED,

@@ -25,9 +25,19 @@ static const struct {
     [API_TWO_CREDENTIALS] = {400, "invalid_request_error", "two_credentials", 0},
     [API_NO_KEY] = {401, "authentication_error", "missing_api_key", 0},
     [API_WRONG_KEY] = {401, "authentication_error", "invalid_api_key", 0},
+    [API_WRONG_LOGIN] = {401, "authentication_error", "wrong_login", 0},
+    [API_CSRF] = {403, "permission_error", "csrf_token_missing", 0},
+    [API_DENIED] = {403, "permission_error", "not_allowed", 0},
+    [API_PASSWORD_DUE] = {403, "permission_error", "password_change_needed", 0},
     [API_HOST_NOT_ALLOWED] = {403, "permission_error", "host_not_allowed", 0},
     [API_NO_ROUTE] = {404, "invalid_request_error", "unknown_url", 0},
     [API_MODEL_NOT_FOUND] = {404, "invalid_request_error", "model_not_found", 0},
+    [API_NOT_FOUND] = {404, "invalid_request_error", "not_found", 0},
+    [API_CONFLICT] = {409, "invalid_request_error", "conflict", 0},
+    [API_STALE] = {412, "invalid_request_error", "changed_meanwhile", 0},
+    [API_REVISION_NEEDED] = {428, "invalid_request_error", "if_match_needed", 0},
+    [API_RATE_LIMITED] = {429, "rate_limit_error", "rate_limit_exceeded", 1},
+    [API_QUOTA] = {429, "insufficient_quota", "insufficient_quota", 1},
     [API_METHOD_NOT_ALLOWED] = {405, "invalid_request_error", "method_not_allowed", 0},
     [API_BODY_TOO_LARGE] = {413, "invalid_request_error", "body_too_large", 0},
     [API_MEDIA_TYPE] = {415, "invalid_request_error", "unsupported_media_type", 0},
@@ -36,6 +46,8 @@ static const struct {
     [API_LOADING] = {503, "server_error", "model_loading", 5},
     [API_STOPPING] = {503, "server_error", "shutting_down", 10},
     [API_ENGINE_FAILED] = {503, "server_error", "engine_failed", 30},
+    [API_STORAGE] = {503, "server_error", "storage_failed", 30},
+    [API_NO_DATABASE] = {501, "server_error", "no_database", 0},
     [API_INTERNAL] = {500, "server_error", "internal_error", 0},
 };
 
@@ -90,6 +102,22 @@ bool api_fail_engine(struct api_error *e, const struct err *from)
         return api_fail(e, API_INTERNAL, NULL,
                         "Internal error; the administrator finds details in the log.");
     }
+}
+
+bool api_fail_act(struct api_error *e, const struct err *from)
+{
+    static const enum api_code codes[ERR_CODE_COUNT] = {
+        [ERR_ARG] = API_INVALID_VALUE,       [ERR_FORMAT] = API_INVALID_VALUE,
+        [ERR_UNSUPPORTED] = API_NOT_SUPPORTED, [ERR_LIMIT] = API_INVALID_VALUE,
+        [ERR_NOT_FOUND] = API_NOT_FOUND,     [ERR_CONFLICT] = API_CONFLICT,
+        [ERR_STALE] = API_STALE,             [ERR_DENIED] = API_DENIED,
+    };
+    if ((unsigned)from->code < ERR_CODE_COUNT && codes[from->code] != API_OK)
+        return api_fail(e, codes[from->code], NULL, "%s", from->msg);
+    if (from->code == ERR_IO)
+        return api_fail(e, API_STORAGE, NULL,
+                        "The database cannot be written; the administrator finds details in the log.");
+    return api_fail_engine(e, from);
 }
 
 void api_error_write(struct buf *out, const struct api_error *e)

@@ -20,17 +20,29 @@ enum api_code {
     API_TWO_CREDENTIALS,
     API_NO_KEY,
     API_WRONG_KEY,
+    API_WRONG_LOGIN,        /* login or password */
     API_HOST_NOT_ALLOWED,
+    API_CSRF,               /* a change by cookie without its token */
+    API_DENIED,             /* this caller may not do it */
+    API_PASSWORD_DUE,       /* a new password must be chosen first */
     API_NO_ROUTE,
     API_MODEL_NOT_FOUND,
+    API_NOT_FOUND,          /* the object named in the path or a field */
     API_METHOD_NOT_ALLOWED,
+    API_CONFLICT,           /* exists already, or its state does not allow this */
+    API_STALE,              /* If-Match names an old revision */
     API_BODY_TOO_LARGE,
     API_MEDIA_TYPE,
+    API_REVISION_NEEDED,    /* If-Match is missing */
     API_HEADERS_TOO_LARGE,
+    API_RATE_LIMITED,       /* a limit of requests or tokens per minute, or of those at once */
+    API_QUOTA,              /* a budget of a day or month is used up */
     API_OVERLOADED,
     API_LOADING,
     API_STOPPING,
     API_ENGINE_FAILED,
+    API_STORAGE,            /* the database cannot be written: disk full or broken */
+    API_NO_DATABASE,        /* this server runs without one */
     API_INTERNAL,
     API_CODE_COUNT
 };
@@ -54,6 +66,9 @@ bool api_fail(struct api_error *e, enum api_code code, const char *param, const 
 
 /* Translates an engine error of a request; internal details stay out of the message. */
 bool api_fail_engine(struct api_error *e, const struct err *from);
+
+/* Translates an error of the modules on the database. */
+bool api_fail_act(struct api_error *e, const struct err *from);
 
 /* Appends {"error":{"message":…,"type":…,"param":…,"code":…}}. */
 void api_error_write(struct buf *out, const struct api_error *e);

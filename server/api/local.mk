@@ -1,5 +1,5 @@
 libserver_a_SOURCES += \
-	server/api/api.h \
+	server/api/answer.c server/api/api.h \
 	server/api/chat.c \
 	server/api/completions.c \
 	server/api/errors.c server/api/errors.h \
@@ -10,6 +10,8 @@ libserver_a_SOURCES += \
 	server/api/params.c server/api/params.h \
 	server/api/prescan.c server/api/prescan.h \
 	server/api/prompt.c server/api/prompt.h \
+	server/api/request.c \
+	server/api/route.h server/api/routes.c \
 	server/api/schema.c server/api/schema.h \
 	server/api/stream.c server/api/stream.h \
 	server/api/tokens.c server/api/tokens.h

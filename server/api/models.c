@@ -7,36 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/generation.h"
 #include "api/json.h"
 #include "engine.h"
 
 /* A step of a large model on a software driver, or the first use of a kernel, takes long; past this the
  * device itself would have given up. */
-enum { BODY_MAX = 64 << 10, STALLED_US = 125000000 };
-
-/* ---- answers ---------------------------------------------------------------------------------- */
-
-void api_answer_init(struct api_answer *a)
-{
-    *a = (struct api_answer){.status = 200};
-    buf_init(&a->body, BODY_MAX);
-}
-
-void api_answer_release(struct api_answer *a)
-{
-    generation_destroy(&a->run);
-    buf_release(&a->body);
-}
-
-void api_answer_error(struct api_answer *a, const struct api_error *e)
-{
-    api_answer_release(a);
-    api_answer_init(a);
-    a->status = api_code_status(e->code);
-    a->retry_after_s = e->retry_after_s;
-    api_error_write(&a->body, e);
-}
+enum { STALLED_US = 125000000 };
 
 /* ---- models ----------------------------------------------------------------------------------- */
 
@@ -76,7 +52,7 @@ void api_models_list(const struct api_call *call, struct api_answer *answer)
 void api_models_get(const struct api_call *call, struct api_answer *answer)
 {
     struct api_error e = API_ERROR_INIT;
-    if (api_check_model(call->model, call->rest, &e))
+    if (api_check_model(call->model, call->param[0], &e))
         put_model(call->model, &answer->body);
     else
         api_answer_error(answer, &e);

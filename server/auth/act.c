@@ -96,7 +96,7 @@ bool act_record_take(struct store_db *db, const struct audit_actor *actor, const
 bool act_same_revision(int64_t expected, int64_t found, struct err *e)
 {
     if (expected != found)
-        FAIL(e, ERR_CONFLICT,
+        FAIL(e, ERR_STALE,
              "changed meanwhile (revision %" PRId64 " is now %" PRId64 "): read it again", expected,
              found);
     return true;

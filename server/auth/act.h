@@ -26,7 +26,7 @@ bool act_record_take(struct store_db *db, const struct audit_actor *actor, const
 /* seekd itself. */
 extern const struct audit_actor ACT_SEEKD;
 
-/* Fails with ERR_CONFLICT when they differ. */
+/* Fails with ERR_STALE when they differ. */
 bool act_same_revision(int64_t expected, int64_t found, struct err *e) WARN_UNUSED;
 
 /* Text that people typed: 1..max_bytes (or empty when `may_be_empty`) of UTF-8 without control

@@ -66,7 +66,7 @@ struct key_spec {
 bool key_create(const struct auth *a, const struct audit_actor *actor, int64_t person_id,
                 const struct key_spec *spec, int64_t *id, char text[KEY_TEXT],
                 struct err *e) WARN_UNUSED;
-/* Everything becomes as `spec` says; the secret stays. ERR_CONFLICT: revision, or revoked. */
+/* Everything becomes as `spec` says; the secret stays. ERR_STALE: revision; ERR_CONFLICT: revoked. */
 bool key_change(const struct auth *a, const struct audit_actor *actor, int64_t id, int64_t revision,
                 const struct key_spec *spec, const char *reason, struct err *e) WARN_UNUSED;
 /* For good. Whatever the revision; no error when it is revoked already. Refused everywhere when

@@ -4,7 +4,7 @@
  * belong to one department. Neither is ever deleted: usage and audit rows name them. A disabled
  * department takes no new members and must have no active ones; a disabled person's sessions end
  * and their keys are refused from the commit on. Every change takes the revision that its caller
- * saw; ERR_CONFLICT "changed meanwhile" when it is another by now. Every change has its audit row
+ * saw; ERR_STALE "changed meanwhile" when it is another by now. Every change has its audit row
  * in the same transaction. Thread: any but the writer's; those that take a struct store_db only
  * inside callbacks.
  */

@@ -4,21 +4,23 @@
 
 #include "http/exchange.h"
 
+#include <netdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "api/api.h"
 #include "api/generation.h"
 #include "app.h"
-#include "auth/keyring.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/gate.h"
 #include "http/guard.h"
+#include "http/identify.h"
 #include "http/internal.h"
 #include "http/route.h"
 #include "http/watch.h"
@@ -35,7 +37,16 @@ enum exchange_phase {
 };
 
 enum { ID_TEXT = 24 + 1, DISCARD_MAX = 1 << 20, WHOLE_MAX = 128 << 20, SSE_MAX = 1 << 20,
-       SSE_BLOCK = 4096 };
+       SSE_BLOCK = 4096, ADDRESS_TEXT = 64 };
+
+/* What a handler may want to know of the head; copies, because the connection's memory is reused. */
+struct head_facts {
+    char address[ADDRESS_TEXT];
+    char *agent, *session, *cookies, *if_match, *reason; /* owned or NULL */
+    struct api_query query[API_QUERY];                   /* both strings owned */
+    size_t n_query;
+    bool bad_query;
+};
 
 struct exchange {
     struct job job; /* first: a job is its exchange */
@@ -50,12 +61,14 @@ struct exchange {
     atomic_uint_least64_t last_sent_us;
 
     char id[ID_TEXT];
-    char key_id[KEYRING_ID_TEXT];
+    char label[IDENTIFY_LABEL]; /* names the key in the log */
+    struct key_grant grant;
+    struct head_facts head;
     bool target_ok;
     struct api_error target_error;
     char target[256]; /* as sent, cut; for the log */
-    const struct route *route;
-    const char *rest;
+    const struct route *route; /* NULL until it was found */
+    struct route_match match;
     char method[12]; /* for the log; "" when it is none that HTTP knows */
 
     struct buf body;
@@ -71,6 +84,88 @@ struct exchange {
     unsigned status;
     uint64_t start_us, sent_bytes;
 };
+
+/* ---- facts of the head ------------------------------------------------------------------------ */
+
+static void head_facts_release(struct head_facts *f)
+{
+    free(f->agent);
+    free(f->session);
+    free(f->cookies);
+    free(f->if_match);
+    free(f->reason);
+    for (size_t i = 0; i < f->n_query; i++) {
+        free((void *)(uintptr_t)f->query[i].name);
+        free((void *)(uintptr_t)f->query[i].value);
+    }
+    *f = (struct head_facts){.n_query = 0};
+}
+
+static enum MHD_Result add_query(void *user, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    struct head_facts *f = user;
+    (void)kind;
+    if (f->n_query == API_QUERY) {
+        f->bad_query = true;
+        return MHD_NO;
+    }
+    char *n = mem_strdup(name), *v = mem_strdup(value ? value : "");
+    f->bad_query |= !route_decode(n, true) || !route_decode(v, true);
+    for (size_t i = 0; i < f->n_query; i++)
+        f->bad_query |= !strcmp(f->query[i].name, n);
+    f->query[f->n_query++] = (struct api_query){.name = n, .value = v};
+    return MHD_YES;
+}
+
+static char *copy_field(const struct guard_field *f)
+{
+    return f->count ? mem_strdup(f->value) : NULL;
+}
+
+static void read_address(struct exchange *x)
+{
+    char *to = x->head.address;
+    snprintf(to, ADDRESS_TEXT, "local");
+    if (x->conn->port == PORT_LOCAL)
+        return;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *sa = info ? info->client_addr : NULL;
+    socklen_t len = sa && sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                    : sizeof(struct sockaddr_in);
+    if (!sa || getnameinfo(sa, len, to, ADDRESS_TEXT, NULL, 0, NI_NUMERICHOST))
+        snprintf(to, ADDRESS_TEXT, "unknown");
+}
+
+static void head_facts_read(struct exchange *x, const struct guard_head *h)
+{
+    struct head_facts *f = &x->head;
+    const char *session = MHD_lookup_connection_value(x->mhd, MHD_COOKIE_KIND, IDENTIFY_COOKIE);
+    read_address(x);
+    f->session = session ? mem_strdup(session) : NULL;
+    f->agent = copy_field(&h->user_agent);
+    f->cookies = copy_field(&h->cookie);
+    f->if_match = copy_field(&h->if_match);
+    f->reason = copy_field(&h->reason);
+    if (f->reason && !route_decode(f->reason, false))
+        f->bad_query = true;
+    MHD_get_connection_values(x->mhd, MHD_GET_ARGUMENT_KIND, add_query, f);
+}
+
+/* Whether `word` is one of `words`, which are separated by blanks. */
+static bool has_word(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *p = words ? words : ""; *p;) {
+        size_t n = strcspn(p, " ");
+        if (n == len && !memcmp(p, word, n))
+            return true;
+        p += n;
+        p += strspn(p, " ");
+    }
+    return false;
+}
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
@@ -117,7 +212,6 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *m
     buf_init(&x->body, s->opt.body_bytes);
     buf_init(&x->out, SSE_MAX);
     api_answer_init(&x->answer);
-    x->rest = "";
     x->target_ok = guard_check_target(target, &x->target_error);
     snprintf(x->target, sizeof x->target, "%s", target ? target : "");
     return x;
@@ -141,7 +235,7 @@ static void log_end(const struct exchange *x, enum MHD_RequestTerminationCode wh
           x->id, x->method[0] ? x->method : "-", log_quote(path, sizeof path, plain), x->status,
           cut_off ? "cut" : "complete",
           (unsigned long long)((clock_now_us() - x->start_us) / 1000u), x->body_received,
-          (unsigned long long)x->sent_bytes, work, x->key_id[0] ? " key=" : "", x->key_id);
+          (unsigned long long)x->sent_bytes, work, x->label[0] ? " key=" : "", x->label);
 }
 
 static void release_body(struct exchange *x)
@@ -164,6 +258,8 @@ void exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **request
     conn_expect(x->conn, CONN_NEXT_HEAD, s->opt.keepalive_ms + s->opt.header_ms);
     log_end(x, why);
     api_answer_release(&x->answer); /* after this the engine does not notify any more */
+    key_grant_release(&x->grant);
+    head_facts_release(&x->head);
     release_body(x);
     buf_release(&x->out);
     gate_release(&x->gate);
@@ -209,7 +305,9 @@ static enum MHD_Result reply(struct exchange *x)
         free(text);
         return MHD_NO;
     }
-    add_common_headers(x, r, "application/json");
+    add_common_headers(x, r, a->type);
+    for (unsigned i = 0; i < a->n_headers; i++)
+        MHD_add_response_header(r, a->header[i].name, a->header[i].value);
     if (a->retry_after_s) {
         char seconds[16];
         snprintf(seconds, sizeof seconds, "%u", a->retry_after_s);
@@ -238,32 +336,44 @@ static enum MHD_Result reply_error(struct exchange *x, const struct api_error *e
 
 /* ---- the head --------------------------------------------------------------------------------- */
 
-static bool check_key(struct exchange *x, const struct guard_head *h, struct api_error *e)
+static bool is_reading(const char *method)
 {
-    const struct keyring *keys = x->server->app->keys;
-    const char *key;
-    size_t len;
-    if (x->route->scope == ROUTE_PUBLIC)
+    return !strcmp(method, "GET") || !strcmp(method, "HEAD");
+}
+
+static bool check_caller(struct exchange *x, const struct guard_head *h, const char *method,
+                         struct api_error *e)
+{
+    struct identify who = {.app = x->server->app, .route = x->route, .head = h,
+                           .local = x->conn->port == PORT_LOCAL, .address = x->head.address,
+                           .session = x->head.session, .changes = !is_reading(method)};
+    return identify(&who, &x->grant, x->label, e);
+}
+
+/* Which ports answer which routes. */
+static bool port_serves(const struct exchange *x, const struct route *r)
+{
+    switch (x->conn->port) {
+    case PORT_HEALTH:
+        return !r->handler;
+    case PORT_ADMIN:
+        return route_is_admin(r) || !r->handler;
+    case PORT_LOCAL:
         return true;
-    if (!guard_credential(h, &key, &len, e))
-        return false;
-    if (!keys)
-        return true;
-    if (!key)
-        return api_fail(e, API_NO_KEY, NULL,
-                        "An API key is required: send it as 'Authorization: Bearer KEY'.");
-    if (!keyring_check(keys, key, len, x->key_id))
-        return api_fail(e, API_WRONG_KEY, NULL, "The API key is not valid.");
-    return true;
+    default:
+        return !x->server->opt.admin_apart || !route_is_admin(r);
+    }
 }
 
 static bool find_route(struct exchange *x, const char *method, const char *path,
                        struct api_error *e)
 {
-    switch (route_find(method, path, &x->route, &x->rest)) {
+    enum route_result result = route_find(method, path, &x->match);
+    if (result != ROUTE_NO_PATH && !port_serves(x, x->match.route))
+        return api_fail(e, API_NO_ROUTE, NULL, "This port does not answer that path.");
+    x->route = x->match.route;
+    switch (result) {
     case ROUTE_FOUND:
-        if (x->conn->health_only && x->route->handler)
-            return api_fail(e, API_NO_ROUTE, NULL, "This port answers health checks only.");
         return true;
     case ROUTE_NO_METHOD:
         return api_fail(e, API_METHOD_NOT_ALLOWED, NULL, "This path takes %s.", x->route->method);
@@ -279,6 +389,11 @@ static bool check_serving(const struct exchange *x, struct api_error *e)
         return true;
     if (atomic_load(&x->server->draining))
         return api_fail(e, API_STOPPING, NULL, "The server is shutting down.");
+    if (x->route->needs_database && !app->service)
+        return api_fail(e, API_NO_DATABASE, NULL,
+                        "This server runs without a database; start it with --data-dir.");
+    if (!x->route->needs_model)
+        return true;
     if (atomic_load(&app->load_failed))
         return api_fail(e, API_ENGINE_FAILED, NULL, "The model could not be loaded.");
     if (!atomic_load(&app->model))
@@ -310,6 +425,19 @@ static bool check_body(struct exchange *x, const struct guard_head *h, struct ap
     return guard_check_body(h, x->body_limit, &len, e) && reserve_body(x, len, e);
 }
 
+static bool check_query(const struct exchange *x, struct api_error *e)
+{
+    const struct head_facts *f = &x->head;
+    if (f->bad_query)
+        return api_fail(e, API_BAD_HTTP, NULL,
+                        "The query has malformed, repeated or more than %d parameters.", API_QUERY);
+    for (size_t i = 0; i < f->n_query; i++)
+        if (!has_word(x->route->query, f->query[i].name) && route_is_admin(x->route))
+            return api_fail(e, API_INVALID_VALUE, f->query[i].name,
+                            "There is no query parameter '%.100s' here.", f->query[i].name);
+    return true;
+}
+
 /* Everything that can be decided before the first byte of the body. */
 static bool check_head(struct exchange *x, const struct guard_head *h, const char *path,
                        const char *method, const char *version, struct api_error *e)
@@ -321,7 +449,7 @@ static bool check_head(struct exchange *x, const struct guard_head *h, const cha
     }
     if (!guard_check(h, version, e))
         return false;
-    if (opt->loopback_hosts_only && !x->conn->health_only &&
+    if (opt->loopback_hosts_only && x->conn->port == PORT_MAIN &&
         !guard_host_allowed(h->host.count ? h->host.value : "",
                                                         opt->allowed_hosts))
         return api_fail(e, API_HOST_NOT_ALLOWED, NULL,
@@ -331,7 +459,8 @@ static bool check_head(struct exchange *x, const struct guard_head *h, const cha
     if (x->route->handler && atomic_load(&x->server->connections) > opt->max_connections)
         return api_fail(e, API_OVERLOADED, NULL,
                         "The server has as many connections as it takes; try again shortly.");
-    return check_key(x, h, e) && check_serving(x, e) && check_body(x, h, e);
+    return check_caller(x, h, method, e) && check_query(x, e) && check_serving(x, e) &&
+           check_body(x, h, e);
 }
 
 static enum MHD_Result on_head(struct exchange *x, const char *path, const char *method,
@@ -340,9 +469,12 @@ static enum MHD_Result on_head(struct exchange *x, const char *path, const char 
     struct guard_head h;
     struct api_error e = API_ERROR_INIT;
     guard_read(x->mhd, method, version, &h);
+    head_facts_read(x, &h);
     if (strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(method))
         snprintf(x->method, sizeof x->method, "%s", method);
-    if (!check_head(x, &h, path, method, version, &e)) {
+    bool ok = check_head(x, &h, path, method, version, &e);
+    guard_release(&h);
+    if (!ok) {
         /* Replying now closes the connection; what was still being sent must not reset it. */
         x->conn->linger = h.transfer_encoding.count || h.content_length.count;
         return reply_error(x, &e);
@@ -406,13 +538,26 @@ static void call_handler(struct exchange *x)
     }
     struct api_call call = {
         .model = atomic_load(&x->server->app->model),
-        .rest = x->rest,
+        .service = x->server->app->service,
+        .route = x->route,
+        .method = x->method,
+        .path = x->target,
         .body = buf_str(&x->body),
         .body_len = x->body.len,
         .id = x->id,
+        .grant = &x->grant,
+        .address = x->head.address,
+        .agent = x->head.agent ? x->head.agent : "",
+        .session = x->head.session,
+        .cookies = x->head.cookies ? x->head.cookies : "",
+        .if_match = x->head.if_match,
+        .reason = x->head.reason ? x->head.reason : "",
+        .n_query = x->head.n_query,
         .notify = notify,
         .user = x,
     };
+    memcpy(call.param, x->match.param, sizeof call.param);
+    memcpy(call.query, x->head.query, sizeof call.query);
     x->route->handler(&call, &x->answer);
 }
 
@@ -443,7 +588,7 @@ static enum MHD_Result on_complete_request(struct exchange *x)
     }
     if (!conn_expect(x->conn, CONN_NOTHING, 0))
         return MHD_NO;
-    if (!x->route->body_bytes) {
+    if (x->route->place == ROUTE_NETWORK) {
         call_handler(x);
         return reply(x);
     }
@@ -457,7 +602,7 @@ static enum MHD_Result on_complete_request(struct exchange *x)
     gate_hold(&x->gate);
     x->watched = true;
     watch_begin(x->server->watch, x->conn, x);
-    workers_add(x->server->workers, &x->job);
+    workers_add(x->route->place == ROUTE_SLOW ? x->server->slow_workers : x->server->workers, &x->job);
     return MHD_YES;
 }
 

@@ -41,6 +41,11 @@ void guard_add(struct guard_head *h, const char *name, size_t name_len, const ch
         {"authorization", &h->authorization},
         {"x-api-key", &h->x_api_key},
         {"expect", &h->expect},
+        {"x-csrf-token", &h->csrf_token},
+        {"if-match", &h->if_match},
+        {"x-reason", &h->reason},
+        {"cookie", &h->cookie},
+        {"user-agent", &h->user_agent},
     };
     h->n_fields++;
     h->bad_name |= name_len == 0;
@@ -91,6 +96,14 @@ void guard_read(struct MHD_Connection *mhd, const char *method, const char *vers
     if (info)
         out->bad_lines |= (uintptr_t)method + info->header_size != w.next + 2;
     out->bad_lines &= lines_can_be_checked();
+    if (out->authorization.count && !strncasecmp(out->authorization.value, "Basic ", 6))
+        MHD_free(MHD_basic_auth_get_username_password(mhd, &out->basic_password));
+}
+
+void guard_release(struct guard_head *h)
+{
+    MHD_free(h->basic_password);
+    h->basic_password = NULL;
 }
 
 /* ---- framing ---------------------------------------------------------------------------------- */
@@ -163,6 +176,9 @@ bool guard_check(const struct guard_head *h, const char *version, struct api_err
         return false;
     if (h->content_type.count > 1 || h->content_encoding.count > 1 || h->expect.count > 1)
         return bad(e, "Content-Type, Content-Encoding and Expect may be given once.");
+    if (h->csrf_token.count > 1 || h->if_match.count > 1 || h->reason.count > 1 ||
+        h->cookie.count > 1)
+        return bad(e, "X-CSRF-Token, If-Match, X-Reason and Cookie may be given once.");
     if (h->expect.count && strcasecmp(h->expect.value, "100-continue"))
         return bad(e, "The only Expect taken is '100-continue'.");
     return true;
@@ -260,6 +276,11 @@ bool guard_credential(const struct guard_head *h, const char **key, size_t *len,
     }
     if (!h->authorization.count)
         return true;
+    if (h->basic_password) {
+        *key = h->basic_password;
+        *len = strlen(*key);
+        return true;
+    }
     if (strncasecmp(h->authorization.value, "Bearer ", 7))
         return api_fail(e, API_NO_KEY, NULL,
                         "The Authorization header must be 'Bearer' and the API key.");

@@ -22,7 +22,9 @@ struct guard_field {
 
 struct guard_head {
     struct guard_field host, content_length, transfer_encoding, content_type, content_encoding,
-        authorization, x_api_key, expect;
+        authorization, x_api_key, expect, csrf_token, if_match, reason, cookie, user_agent;
+    char *basic_password; /* of 'Authorization: Basic': the API key of clients that know nothing else;
+                           * owned, see guard_release */
     unsigned n_fields;
     bool bad_name;  /* a field name with other than token characters (such as a space) */
     bool bad_value; /* a field value with control characters */
@@ -33,6 +35,7 @@ struct guard_head {
  * and the fields point into the head as it was received, which shows how its lines ended. */
 void guard_read(struct MHD_Connection *mhd, const char *method, const char *version,
                 struct guard_head *out);
+void guard_release(struct guard_head *h);
 /* Adds one header field to the facts (what guard_read does for each). */
 void guard_add(struct guard_head *h, const char *name, size_t name_len, const char *value,
                size_t value_len);

@@ -17,8 +17,12 @@ struct app;
 struct http_server;
 
 struct http_options {
-    int listen_fd, health_fd; /* taken over; health_fd -1 = /health on the main port only */
+    int listen_fd; /* taken over, like the others; -1 = there is none */
+    int health_fd; /* answers /health only */
+    int admin_fd;  /* answers /admin/ only; without it the main port does */
+    int local_fd;  /* UNIX socket: whoever connects is the machine's administrator */
     unsigned threads, workers;
+    unsigned slow_workers; /* for administration: threads that may wait */
     unsigned max_connections; /* above this, requests get 503 */
     size_t body_bytes;        /* largest request body */
     size_t bodies_bytes;      /* of all requests together */
@@ -30,9 +34,11 @@ struct http_options {
     unsigned ping_ms;         /* silence in a stream before a ": ping" comment */
     bool loopback_hosts_only; /* refuse Host names other than this machine's and allowed_hosts */
     const char *allowed_hosts; /* names separated by commas; borrowed; NULL = none */
+    bool admin_apart;         /* there is an admin_fd; set by http_open */
 };
 #define HTTP_OPTIONS_DEFAULT                                                                       \
-    ((struct http_options){.listen_fd = -1, .health_fd = -1, .threads = 2, .workers = 2,           \
+    ((struct http_options){.listen_fd = -1, .health_fd = -1, .admin_fd = -1, .local_fd = -1,       \
+                           .threads = 2, .workers = 2, .slow_workers = 2,                          \
                            .max_connections = 1000, .body_bytes = (size_t)4 << 20,                 \
                            .bodies_bytes = (size_t)256 << 20, .header_ms = 10000,                  \
                            .keepalive_ms = 15000, .body_grace_ms = 10000, .body_rate = 1024,       \

@@ -6,24 +6,25 @@
 #include <stdbool.h>
 
 #include "http/http.h"
+#include "http/watch.h"
 
 struct MHD_Daemon;
-struct watch;
 struct workers;
 
-/* What on_connection gets: which of the two ports a connection came in by. */
+/* One listening socket and its daemon. */
 struct listener {
     struct http_server *server;
-    bool health_only;
+    struct MHD_Daemon *daemon; /* NULL = there is none */
+    enum conn_port port;
+    int fd; /* -1 = it belongs to the daemon, or there is none */
 };
 
 struct http_server {
     struct app *app;
     struct http_options opt;
-    struct MHD_Daemon *daemon, *health_daemon;
-    struct listener main_listener, health_listener;
+    struct listener listener[PORT_COUNT];
     struct watch *watch;
-    struct workers *workers;
+    struct workers *workers, *slow_workers;
     atomic_uint connections;
     atomic_uint busy; /* requests handed to a handler and not yet completed */
     atomic_size_t bodies_bytes; /* reserved for request bodies */

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static bool parse_port(const char *text, in_port_t *out)
@@ -75,6 +77,46 @@ bool listen_open(struct listen_address *a, int *out, struct err *e)
     if (bind(fd, (struct sockaddr *)&a->addr, a->len) || listen(fd, SOMAXCONN) ||
         getsockname(fd, (struct sockaddr *)&a->addr, &len)) {
         err_set_os(e, __FILE__, __LINE__, "cannot listen on %s", text);
+        close(fd);
+        return false;
+    }
+    *out = fd;
+    return true;
+}
+
+/* A socket file that a process has left behind is in the way of the next one. */
+static bool remove_stale(const struct sockaddr_un *a, struct err *e)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        FAIL_OS(e, "cannot open a socket");
+    int rc = connect(fd, (const struct sockaddr *)a, sizeof *a);
+    close(fd);
+    if (!rc)
+        FAIL(e, ERR_BUSY, "another server answers on %s", a->sun_path);
+    struct stat st;
+    if (!stat(a->sun_path, &st) && !S_ISSOCK(st.st_mode))
+        FAIL(e, ERR_ARG, "%s is not a socket: choose another local_socket", a->sun_path);
+    unlink(a->sun_path);
+    return true;
+}
+
+bool listen_local(const char *path, int *out, struct err *e)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof a.sun_path)
+        FAIL(e, ERR_ARG, "the path of the local socket is too long: choose a local_socket of at most "
+             "%zu bytes", sizeof a.sun_path - 1);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    if (!remove_stale(&a, e))
+        return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        FAIL_OS(e, "cannot open a socket");
+    /* fchmod before bind sets the mode that the file is born with: nobody else can slip in. */
+    if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&a, sizeof a) || chmod(path, 0600) ||
+        listen(fd, SOMAXCONN)) {
+        err_set_os(e, __FILE__, __LINE__, "cannot listen on %s", path);
         close(fd);
         return false;
     }

@@ -21,6 +21,8 @@ enum { LISTEN_TEXT = 64 };
 bool listen_parse(const char *text, struct listen_address *out, struct err *e) WARN_UNUSED;
 /* Binds and listens; port 0 takes a free one, which a->addr then holds. */
 bool listen_open(struct listen_address *a, int *fd, struct err *e) WARN_UNUSED;
+/* Listens on a UNIX socket that only its owner may use (mode 0600); replaces one that nobody answers. */
+bool listen_local(const char *path, int *fd, struct err *e) WARN_UNUSED;
 /* "127.0.0.1:8080" */
 void listen_format(const struct listen_address *a, char text[LISTEN_TEXT]);
 

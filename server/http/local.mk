@@ -3,6 +3,7 @@ libserver_a_SOURCES += \
 	server/http/gate.c server/http/gate.h \
 	server/http/guard.c server/http/guard.h \
 	server/http/http.h \
+	server/http/identify.c server/http/identify.h \
 	server/http/internal.h \
 	server/http/listen.c server/http/listen.h \
 	server/http/route.c server/http/route.h \

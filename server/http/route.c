@@ -1,50 +1,143 @@
-/* Owns: the endpoints. Refuses to know: what they do. */
+/* Owns: matching paths. Refuses to know: what the endpoints do. */
 #include <config.h>
 
 #include "http/route.h"
 
 #include <string.h>
 
-#define ROW(method, path, scope, body, handler)                                                    \
-    {method, path, scope, (size_t)(body), handler}
+#include "admin/admin.h"
 
-const struct route ROUTES[] = {
-    ROW("GET", "/health", ROUTE_PUBLIC, 0, NULL),
-    ROW("GET", "/v1/health", ROUTE_PUBLIC, 0, NULL),
-    ROW("GET", "/v1/models", ROUTE_API, 0, api_models_list),
-    ROW("GET", "/v1/models/", ROUTE_API, 0, api_models_get),
-    ROW("POST", "/v1/chat/completions", ROUTE_API, ROUTE_BODY_API, api_chat),
-    ROW("POST", "/v1/completions", ROUTE_API, ROUTE_BODY_API, api_completion),
-    ROW("POST", "/tokenize", ROUTE_API, ROUTE_BODY_API, api_tokenize),
-    ROW("POST", "/detokenize", ROUTE_API, ROUTE_BODY_API, api_detokenize),
-};
-const size_t N_ROUTES = sizeof ROUTES / sizeof ROUTES[0];
-
-static bool path_matches(const struct route *r, const char *path, const char **rest)
+const struct route *route_at(size_t i)
 {
-    size_t len = strlen(r->path);
-    *rest = "";
-    if (r->path[len - 1] != '/')
-        return !strcmp(r->path, path);
-    if (strncmp(r->path, path, len) || !path[len])
-        return false;
-    *rest = path + len;
+    if (i < API_ROUTES.n)
+        return &API_ROUTES.rows[i];
+    i -= API_ROUTES.n;
+    for (size_t t = 0; ADMIN_TABLES[t]; t++) {
+        if (i < ADMIN_TABLES[t]->n)
+            return &ADMIN_TABLES[t]->rows[i];
+        i -= ADMIN_TABLES[t]->n;
+    }
+    return NULL;
+}
+
+bool route_is_admin(const struct route *r)
+{
+    return !strncmp(r->path, "/admin/", 7);
+}
+
+/* ---- decoding --------------------------------------------------------------------------------- */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool route_decode(char *text, bool form)
+{
+    char *to = text;
+    for (const char *from = text; *from; from++) {
+        char c = *from;
+        if (c == '+' && form)
+            c = ' ';
+        if (c == '%') {
+            int high = hex_digit(from[1]), low = high < 0 ? -1 : hex_digit(from[2]);
+            if (low < 0)
+                return false;
+            c = (char)(high * 16 + low);
+            from += 2;
+            if (!c || c == '\r' || c == '\n')
+                return false;
+        }
+        *to++ = c;
+    }
+    *to = '\0';
     return true;
 }
 
-enum route_result route_find(const char *method, const char *path, const struct route **out,
-                             const char **rest)
+/* ---- matching --------------------------------------------------------------------------------- */
+
+struct attempt {
+    const char *begin[API_PARAMS];
+    size_t len[API_PARAMS];
+    unsigned n;
+};
+
+/* Walks pattern and path segment by segment. */
+static bool path_matches(const char *pattern, const char *path, struct attempt *a)
 {
-    enum route_result result = ROUTE_NO_PATH;
+    a->n = 0;
+    while (*pattern == '/' && *path == '/') {
+        size_t want = strcspn(++pattern, "/"), have = strcspn(++path, "/");
+        bool rest = want > 2 && pattern[want - 1] == '}' && pattern[want - 2] == '+';
+        if (rest)
+            have = strlen(path);
+        if (*pattern == '{') {
+            if (!have || a->n == API_PARAMS)
+                return false;
+            a->begin[a->n] = path;
+            a->len[a->n++] = have;
+        } else if (want != have || memcmp(pattern, path, want)) {
+            return false;
+        }
+        pattern += want;
+        path += have;
+    }
+    return !*pattern && !*path;
+}
+
+static bool take_params(const struct attempt *a, struct route_match *m)
+{
+    char *to = m->text;
+    size_t room = sizeof m->text;
+    for (unsigned i = 0; i < a->n; i++) {
+        if (a->len[i] >= room)
+            return false;
+        memcpy(to, a->begin[i], a->len[i]);
+        to[a->len[i]] = '\0';
+        if (!route_decode(to, false))
+            return false;
+        m->param[i] = to;
+        to += a->len[i] + 1;
+        room -= a->len[i] + 1;
+    }
+    return true;
+}
+
+/* Fewer parameters are more exact. */
+static bool better(const struct attempt *a, const struct attempt *best, const struct route *row)
+{
+    return !row || a->n < best->n;
+}
+
+enum route_result route_find(const char *method, const char *path, struct route_match *m)
+{
+    struct attempt a, best = {.n = 0}, other = {.n = 0};
+    const struct route *row = NULL, *of_path = NULL;
     if (!strcmp(method, "HEAD"))
         method = "GET";
-    for (size_t i = 0; i < N_ROUTES; i++) {
-        if (!path_matches(&ROUTES[i], path, rest))
+    m->route = NULL;
+    for (unsigned i = 0; i < API_PARAMS; i++)
+        m->param[i] = "";
+    for (size_t i = 0; route_at(i); i++) {
+        const struct route *r = route_at(i);
+        if (!path_matches(r->path, path, &a))
             continue;
-        *out = &ROUTES[i];
-        if (!strcmp(ROUTES[i].method, method))
-            return ROUTE_FOUND;
-        result = ROUTE_NO_METHOD;
+        if (!strcmp(r->method, method)) {
+            if (better(&a, &best, row)) {
+                row = r;
+                best = a;
+            }
+        } else if (better(&a, &other, of_path)) {
+            of_path = r;
+            other = a;
+        }
     }
-    return result;
+    m->route = row ? row : of_path;
+    if (!m->route || (row && !take_params(&best, m)))
+        return ROUTE_NO_PATH;
+    return row ? ROUTE_FOUND : ROUTE_NO_METHOD;
 }

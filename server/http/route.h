@@ -1,5 +1,4 @@
-/* The table of endpoints: one row = method, path, who may call, body limit, handler.
- * Thread: read-only.
+/* Finding the row of a request in the tables of api/ and admin/. Thread: read-only.
  */
 #ifndef SEEKD_HTTP_ROUTE_H
 #define SEEKD_HTTP_ROUTE_H
@@ -7,34 +6,32 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "api/api.h"
+#include "api/route.h"
 
-/* No default: a row without a scope does not compile (tests/check_http.c counts the rows). */
-enum route_scope {
-    ROUTE_UNSET,
-    ROUTE_PUBLIC, /* no key needed */
-    ROUTE_API,    /* any valid API key */
-    ROUTE_SCOPE_COUNT
+enum { ROUTE_PATH_BYTES = 1024 };
+
+/* What a path says: its parameters, decoded, in `text`. */
+struct route_match {
+    const struct route *route;
+    const char *param[API_PARAMS]; /* point into text; "" beyond those of the route */
+    char text[ROUTE_PATH_BYTES];
 };
-
-struct route {
-    const char *method;
-    const char *path; /* exact; a path that ends in '/' takes one non-empty rest */
-    enum route_scope scope;
-    size_t body_bytes;    /* largest body taken; 0 = none, ROUTE_BODY_API = the configured one */
-    api_handler *handler; /* NULL = /health, which needs no model */
-};
-
-enum { ROUTE_BODY_API = -1 };
-
-extern const struct route ROUTES[];
-extern const size_t N_ROUTES;
 
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
-/* Finds the row; HEAD counts as GET. *rest: what followed a path that ends in '/', else "".
- * With ROUTE_NO_METHOD, *out is a row of that path (its method goes into Allow). */
-enum route_result route_find(const char *method, const char *path, const struct route **out,
-                             const char **rest);
+/* `path` as sent, without the query, still percent-encoded. HEAD counts as GET. A literal segment wins
+ * over one in braces. With ROUTE_NO_METHOD, m->route is a row of that path (its method goes into
+ * Allow). Malformed encodings, and encoded control characters, are no path. */
+enum route_result route_find(const char *method, const char *path, struct route_match *m);
+
+/* The i-th row of all tables, NULL behind the last. */
+const struct route *route_at(size_t i);
+
+/* Whether the row belongs to administration: on its own listener when there is one. */
+bool route_is_admin(const struct route *r);
+
+/* Decodes percent escapes in place ('+' as a blank with `form`). False: malformed, or a NUL or line
+ * end came out. */
+bool route_decode(char *text, bool form);
 
 #endif

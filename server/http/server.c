@@ -49,9 +49,10 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
     struct http_server *s = l->server;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        set_socket_options(fd, &s->opt);
+        if (l->port != PORT_LOCAL)
+            set_socket_options(fd, &s->opt);
         struct conn *c = watch_add(s->watch, fd);
-        c->health_only = l->health_only;
+        c->port = l->port;
         conn_expect(c, CONN_FIRST_HEAD, s->opt.header_ms);
         *context = c;
         atomic_fetch_add(&s->connections, 1);
@@ -80,22 +81,46 @@ static void on_panic(void *cls, const char *file, unsigned line, const char *rea
 
 /* ---- start ------------------------------------------------------------------------------------ */
 
-static struct MHD_Daemon *start_daemon(struct http_server *s, struct listener *l, int fd,
-                                       unsigned threads, unsigned connections)
+/* Paths and queries are decoded segment by segment in route.c: '%2F' in a name is no separator. */
+static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
 {
-    l->server = s;
+    (void)cls;
+    (void)mhd;
+    return strlen(text);
+}
+
+static bool start_daemon(struct listener *l, unsigned threads, unsigned connections, struct err *e)
+{
+    struct http_server *s = l->server;
+    if (l->fd < 0)
+        return true;
     struct MHD_OptionItem pool[] = {
         {threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (intptr_t)threads, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    return MHD_start_daemon(
+    l->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         exchange_on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-        fd, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, s, MHD_OPTION_NOTIFY_COMPLETED,
+        l->fd, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, s, MHD_OPTION_NOTIFY_COMPLETED,
         exchange_on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_LIMIT,
-        connections, MHD_OPTION_CONNECTION_TIMEOUT, s->opt.stall_s, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_LIMIT, connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, s->opt.stall_s, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+    if (!l->daemon)
+        FAIL(e, ERR_IO, "cannot start the HTTP server");
+    l->fd = -1;
+    return true;
+}
+
+static void take_sockets(struct http_server *s)
+{
+    const struct http_options *opt = &s->opt;
+    const int fd[PORT_COUNT] = {[PORT_MAIN] = opt->listen_fd, [PORT_HEALTH] = opt->health_fd,
+                                [PORT_ADMIN] = opt->admin_fd, [PORT_LOCAL] = opt->local_fd};
+    for (int i = 0; i < PORT_COUNT; i++)
+        s->listener[i] = (struct listener){.server = s, .port = (enum conn_port)i, .fd = fd[i]};
+    s->opt.admin_apart = opt->admin_fd >= 0;
 }
 
 static bool start_daemons(struct http_server *s, struct err *e)
@@ -105,18 +130,10 @@ static bool start_daemons(struct http_server *s, struct err *e)
     /* microhttpd shares the limit out among its threads evenly, the kernel does not share out the
      * connections so: each thread must be able to take them all. */
     unsigned limit = threads * (opt->max_connections + SPARE_CONNECTIONS);
-    s->daemon = start_daemon(s, &s->main_listener, opt->listen_fd, threads, limit);
-    if (!s->daemon)
-        FAIL(e, ERR_IO, "cannot start the HTTP server");
-    s->opt.listen_fd = -1;
-    if (opt->health_fd < 0)
-        return true;
-    s->health_listener.health_only = true;
-    s->health_daemon = start_daemon(s, &s->health_listener, opt->health_fd, 1, SPARE_CONNECTIONS);
-    if (!s->health_daemon)
-        FAIL(e, ERR_IO, "cannot start the HTTP server for health checks");
-    s->opt.health_fd = -1;
-    return true;
+    return start_daemon(&s->listener[PORT_MAIN], threads, limit, e) &&
+           start_daemon(&s->listener[PORT_HEALTH], 1, SPARE_CONNECTIONS, e) &&
+           start_daemon(&s->listener[PORT_ADMIN], 1, opt->max_connections, e) &&
+           start_daemon(&s->listener[PORT_LOCAL], 1, SPARE_CONNECTIONS, e);
 }
 
 bool http_open(struct app *app, const struct http_options *opt, struct http_server **out,
@@ -126,9 +143,11 @@ bool http_open(struct app *app, const struct http_options *opt, struct http_serv
     struct http_server *s = mem_zalloc(sizeof *s);
     s->app = app;
     s->opt = *opt;
+    take_sockets(s);
     MHD_set_panic_func(on_panic, NULL);
     TRY(watch_open(&calls, &s->watch, e));
     TRY(workers_open(opt->workers ? opt->workers : 1, &s->workers, e));
+    TRY(workers_open(opt->slow_workers ? opt->slow_workers : 1, &s->slow_workers, e));
     TRY(start_daemons(s, e));
     *out = s;
     return true;
@@ -147,13 +166,18 @@ static void sleep_ms(unsigned ms)
 
 static void stop_listening(struct http_server *s)
 {
-    if (atomic_exchange(&s->draining, true) || !s->daemon)
+    if (atomic_exchange(&s->draining, true))
         return;
-    /* Refuses from here on, but stays open: microhttpd's threads may still have it in their sets. */
-    int fd = MHD_quiesce_daemon(s->daemon);
-    if (fd >= 0)
-        shutdown(fd, SHUT_RDWR);
-    s->opt.listen_fd = fd;
+    /* Refuses from here on, but stays open: microhttpd's threads may still have it in their sets.
+     * The port for health checks goes on answering. */
+    for (int i = 0; i < PORT_COUNT; i++) {
+        struct listener *l = &s->listener[i];
+        if (!l->daemon || l->port == PORT_HEALTH)
+            continue;
+        l->fd = MHD_quiesce_daemon(l->daemon);
+        if (l->fd >= 0)
+            shutdown(l->fd, SHUT_RDWR);
+    }
 }
 
 bool http_drain(struct http_server *s, unsigned drain_ms, const atomic_bool *hurry)
@@ -192,18 +216,17 @@ bool http_close(struct http_server **out)
         return true;
     stop_listening(s);
     atomic_store(&s->closing, true);
-    if (s->daemon && !end_all_requests(s)) {
+    if (s->watch && !end_all_requests(s)) {
         LOG_E("http", "requests could not be ended n=%u", atomic_load(&s->busy));
         return false;
     }
-    if (s->health_daemon)
-        MHD_stop_daemon(s->health_daemon);
-    if (s->daemon)
-        MHD_stop_daemon(s->daemon);
-    if (s->opt.listen_fd >= 0)
-        close(s->opt.listen_fd);
-    if (s->opt.health_fd >= 0)
-        close(s->opt.health_fd);
+    for (int i = PORT_COUNT - 1; i >= 0; i--) {
+        if (s->listener[i].daemon)
+            MHD_stop_daemon(s->listener[i].daemon);
+        if (s->listener[i].fd >= 0)
+            close(s->listener[i].fd);
+    }
+    workers_close(&s->slow_workers);
     workers_close(&s->workers);
     watch_close(&s->watch);
     free(s);

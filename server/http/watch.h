@@ -20,6 +20,8 @@ struct watch;
 /* LATE: the watch thread has taken the connection to close it; it stays so. */
 enum conn_waits { CONN_FIRST_HEAD, CONN_NEXT_HEAD, CONN_BODY, CONN_NOTHING, CONN_LATE };
 
+enum conn_port { PORT_MAIN, PORT_HEALTH, PORT_ADMIN, PORT_LOCAL, PORT_COUNT };
+
 /* One client connection. Owned by the watch; borrowed by its requests. */
 struct conn {
     struct conn *prev, *next;
@@ -27,7 +29,7 @@ struct conn {
     struct exchange *busy; /* the request being answered; guarded by watch.mu */
     atomic_uint_least64_t deadline_us; /* closed when this passes; 0 = never */
     atomic_int waits;      /* enum conn_waits */
-    bool health_only;      /* came in by the port for health checks; fixed */
+    enum conn_port port;   /* came in by it; fixed */
     bool linger;           /* connection's own thread: unread input may be left when it closes */
 };
 

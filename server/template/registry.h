@@ -18,7 +18,7 @@
  * not.
  *
  * Every act is one transaction with its audit row ("template.save", "label.move", …). Rows carry a
- * revision; acts take the one that was read and fail with ERR_CONFLICT "changed meanwhile" when it
+ * revision; acts take the one that was read and fail with ERR_STALE "changed meanwhile" when it
  * is another by now.
  *
  * Owner: the process. Thread: any, no call from inside a store callback. JSON results are owned

@@ -126,7 +126,7 @@ bool rdb_may_approve(const struct principal *who, struct err *e)
 bool rdb_same_revision(int64_t found, int64_t expected, struct err *e)
 {
     if (found != expected)
-        FAIL(e, ERR_CONFLICT,
+        FAIL(e, ERR_STALE,
              "changed meanwhile (revision %" PRId64 " is now %" PRId64 "): read it again", expected,
              found);
     return true;

@@ -30,7 +30,7 @@ const char *quota_limit_name(enum quota_limit l)
 
 static bool stale(struct err *e)
 {
-    FAIL(e, ERR_CONFLICT, "changed meanwhile: read it again, then change it");
+    FAIL(e, ERR_STALE, "changed meanwhile: read it again, then change it");
 }
 
 /* ---- quotas: reading --------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* Rows of the tables quota and calendar: what is limited, for whom, in which hours.
  *
  * Every change appends its audit row in the same transaction; updates name the revision they saw and
- * fail with ERR_CONFLICT when it is another one by now. After a change the caller calls limits_load.
+ * fail with ERR_STALE when it is another one by now. After a change the caller calls limits_load.
  * Not in store callbacks. Thread: any.
  */
 #ifndef SEEKD_USAGE_QUOTA_H
@@ -63,7 +63,7 @@ struct quota_calendar {
     const char *name;  /* unique, 1 to 200 bytes */
     const char *hours; /* JSON as calendar.h has it */
 };
-/* Creates (id 0, which is set) or changes it. ERR_CONFLICT: the name is taken, or the revision old. */
+/* Creates (id 0, which is set) or changes it. ERR_CONFLICT: the name is taken; ERR_STALE: the revision is old. */
 bool quota_calendar_put(struct store *s, const struct audit_actor *actor, struct quota_calendar *c,
                         const char *reason, struct err *e) WARN_UNUSED;
 /* ERR_CONFLICT while a limit uses it. */

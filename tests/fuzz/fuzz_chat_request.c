@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         start();
     if (!size)
         return 0;
-    struct api_call call = {.model = &model, .rest = "", .body = (const char *)data + 1,
+    struct api_call call = {.model = &model, .body = (const char *)data + 1,
                             .body_len = size - 1, .id = "fuzz", .notify = ignore};
     struct api_answer answer;
     api_answer_init(&answer);

@@ -1,0 +1,51 @@
+/* Administration over HTTP: people, keys, limits, usage, the audit log, templates, the server itself.
+ * Handlers translate between JSON and the modules on the database; the modules hold the rules.
+ *
+ * What all of them keep to:
+ * - Objects have a revision; GET answers it as ETag, changes want it in If-Match (428 without, 412 when
+ *   it is old). X-Reason (percent-encoded UTF-8) goes into the audit log.
+ * - Lists: {"object": "list", "data": [...], "next": cursor or null}; ?after=CURSOR&limit=N.
+ * - What somebody may not see is 404, what they see but may not do is 403.
+ * - Times are seconds since the epoch; roles, scopes and states are words.
+ * Thread: workers; every call may wait for the database.
+ */
+#ifndef SEEKD_ADMIN_ADMIN_H
+#define SEEKD_ADMIN_ADMIN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/api.h"
+#include "api/route.h"
+
+/* One table per file of this folder. */
+extern const struct route_table ADMIN_ME;
+/* All of them; the last one is NULL. */
+extern const struct route_table *const ADMIN_TABLES[];
+
+/* ---- what handlers share ---------------------------------------------------------------------- */
+
+enum { ADMIN_PAGE = 100, ADMIN_PAGE_MAX = 500 };
+
+/* Largest bodies: of small objects, and of templates. */
+enum { ADMIN_BODY = 64 << 10, ADMIN_BODY_TEMPLATE = 2 << 20 };
+
+/* ?limit= (1..ADMIN_PAGE_MAX, ADMIN_PAGE) and ?after= as an id (0). */
+bool admin_page(const struct api_call *call, int64_t *after, unsigned *limit,
+                struct api_error *e) WARN_UNUSED;
+/* Answers a list; takes `data`. next 0 = this was the end. */
+void admin_list_take(struct api_answer *answer, json_t *data, int64_t next);
+
+/* Names of bits: {"admin", "editor", ...} as a JSON array (owned), and back (API_INVALID_VALUE names
+ * `field`). */
+json_t *admin_roles_json(uint32_t roles);
+json_t *admin_scopes_json(uint32_t scopes);
+bool admin_roles_read(const json_t *list, const char *field, uint32_t *out,
+                      struct api_error *e) WARN_UNUSED;
+bool admin_scopes_read(const json_t *list, const char *field, uint32_t *out,
+                       struct api_error *e) WARN_UNUSED;
+/* Seconds, or null for 0. */
+json_t *admin_time_json(int64_t seconds);
+
+#endif

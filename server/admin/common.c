@@ -1,0 +1,83 @@
+/* Owns: what the handlers of administration share: pages, words for bits.
+ * Refuses to know: any one object. */
+#include <config.h>
+
+#include "admin/admin.h"
+
+#include <string.h>
+
+bool admin_page(const struct api_call *call, int64_t *after, unsigned *limit, struct api_error *e)
+{
+    int64_t n;
+    if (!api_query_int(call, "after", 0, INT64_MAX, 0, after, e) ||
+        !api_query_int(call, "limit", 1, ADMIN_PAGE_MAX, ADMIN_PAGE, &n, e))
+        return false;
+    *limit = (unsigned)n;
+    return true;
+}
+
+void admin_list_take(struct api_answer *answer, json_t *data, int64_t next)
+{
+    api_answer_json_take(answer, 200,
+                         json_pack("{s:s, s:o, s:o}", "object", "list", "data", data, "next",
+                                   next ? json_integer(next) : json_null()));
+}
+
+/* Names by the number of their bit. */
+static const char *const ROLES[] = {"admin", "editor", "approver", "auditor", "user", "service"};
+static const char *const SCOPES[] = {"infer", "templates", "usage", "edit", "audit", "admin"};
+enum { N_BITS = 6 };
+
+static json_t *bits_json(uint32_t bits, const char *const names[N_BITS])
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < N_BITS; i++)
+        if (bits >> i & 1)
+            json_array_append_new(list, json_string(names[i]));
+    return list;
+}
+
+static bool bits_read(const json_t *list, const char *const names[N_BITS], const char *field,
+                      uint32_t *out, struct api_error *e)
+{
+    *out = 0;
+    if (!json_is_array(list))
+        return api_fail(e, API_INVALID_VALUE, field, "'%s' must be an array of words.", field);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *word = json_string_value(json_array_get(list, i));
+        unsigned bit = 0;
+        while (word && bit < N_BITS && strcmp(names[bit], word))
+            bit++;
+        if (!word || bit == N_BITS)
+            return api_fail(e, API_INVALID_VALUE, field,
+                            "'%s' may hold: %s, %s, %s, %s, %s, %s.", field, names[0], names[1],
+                            names[2], names[3], names[4], names[5]);
+        *out |= UINT32_C(1) << bit;
+    }
+    return true;
+}
+
+json_t *admin_roles_json(uint32_t roles)
+{
+    return bits_json(roles, ROLES);
+}
+
+json_t *admin_scopes_json(uint32_t scopes)
+{
+    return bits_json(scopes, SCOPES);
+}
+
+bool admin_roles_read(const json_t *list, const char *field, uint32_t *out, struct api_error *e)
+{
+    return bits_read(list, ROLES, field, out, e);
+}
+
+bool admin_scopes_read(const json_t *list, const char *field, uint32_t *out, struct api_error *e)
+{
+    return bits_read(list, SCOPES, field, out, e);
+}
+
+json_t *admin_time_json(int64_t seconds)
+{
+    return seconds ? json_integer(seconds) : json_null();
+}

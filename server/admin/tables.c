@@ -1,0 +1,9 @@
+/* Owns: the list of route tables. */
+#include <config.h>
+
+#include "admin/admin.h"
+
+const struct route_table *const ADMIN_TABLES[] = {
+    &ADMIN_ME,
+    NULL,
+};

@@ -1,0 +1,84 @@
+/* Owns: putting an answer together. Refuses to know: what it is about. */
+#include <config.h>
+
+#include "api/api.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/generation.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum { HEADER_VALUE_BYTES = 2048 };
+
+void api_answer_init(struct api_answer *a)
+{
+    *a = (struct api_answer){.status = 200, .type = "application/json"};
+    buf_init(&a->body, API_ANSWER_BYTES);
+}
+
+void api_answer_release(struct api_answer *a)
+{
+    generation_destroy(&a->run);
+    for (unsigned i = 0; i < a->n_headers; i++)
+        free(a->header[i].value);
+    a->n_headers = 0;
+    buf_release(&a->body);
+}
+
+void api_answer_error(struct api_answer *a, const struct api_error *e)
+{
+    api_answer_release(a);
+    api_answer_init(a);
+    a->status = api_code_status(e->code);
+    a->retry_after_s = e->retry_after_s;
+    api_error_write(&a->body, e);
+}
+
+void api_answer_act(struct api_answer *a, const struct err *from)
+{
+    struct api_error e = API_ERROR_INIT;
+    char quoted[2 * sizeof from->msg];
+    api_fail_act(&e, from);
+    if (api_code_status(e.code) >= 500)
+        LOG_E("api", "act failed code=%s cause=%s", err_code_name(from->code),
+              log_quote(quoted, sizeof quoted, from->msg));
+    api_answer_error(a, &e);
+}
+
+void api_answer_header(struct api_answer *a, const char *name, const char *fmt, ...)
+{
+    char text[HEADER_VALUE_BYTES];
+    va_list ap;
+    if (a->n_headers == API_HEADERS) {
+        LOG_E("api", "no room for header name=%s", name);
+        return;
+    }
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    text[strcspn(text, "\r\n")] = '\0';
+    a->header[a->n_headers].name = name;
+    a->header[a->n_headers++].value = mem_strdup(text);
+}
+
+void api_answer_json_take(struct api_answer *a, unsigned status, json_t *body)
+{
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    a->status = status;
+    if (text)
+        buf_puts(&a->body, text);
+    else
+        a->body.failed = true; /* told as a lack of memory */
+    free(text);
+    json_decref(body);
+}
+
+void api_answer_etag(struct api_answer *a, int64_t revision)
+{
+    api_answer_header(a, "ETag", "\"%" PRId64 "\"", revision);
+}

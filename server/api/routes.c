@@ -1,0 +1,30 @@
+/* Owns: the endpoints for callers of the model. Refuses to know: what they do. */
+#include <config.h>
+
+#include "api/route.h"
+
+#include "api/params.h"
+#include "api/tokens.h"
+
+#define INFER                                                                                      \
+    .access = ROUTE_SCOPE, .scope = SCOPE_INFER, .place = ROUTE_WORKER, .needs_model = true,       \
+    .body_bytes = (size_t)ROUTE_BODY_API
+
+static const struct route rows[] = {
+    {"GET", "/health", .access = ROUTE_PUBLIC, .summary = "Whether the server can answer"},
+    {"GET", "/v1/health", .access = ROUTE_PUBLIC, .summary = "The same"},
+    {"GET", "/v1/models", .access = ROUTE_SCOPE, .scope = SCOPE_INFER, .needs_model = true,
+     .handler = api_models_list, .summary = "The model served"},
+    {"GET", "/v1/models/{id+}", .access = ROUTE_SCOPE, .scope = SCOPE_INFER, .needs_model = true,
+     .handler = api_models_get, .summary = "One model"},
+    {"POST", "/v1/chat/completions", INFER, .handler = api_chat, .body = &PARAMS_CHAT_SCHEMA,
+     .summary = "Answer a chat"},
+    {"POST", "/v1/completions", INFER, .handler = api_completion,
+     .body = &PARAMS_COMPLETION_SCHEMA, .summary = "Continue a text"},
+    {"POST", "/tokenize", INFER, .handler = api_tokenize, .body = &TOKENIZE_SCHEMA,
+     .summary = "Text to tokens"},
+    {"POST", "/detokenize", INFER, .handler = api_detokenize, .body = &DETOKENIZE_SCHEMA,
+     .summary = "Tokens to text"},
+};
+
+const struct route_table API_ROUTES = ROUTE_TABLE(rows);

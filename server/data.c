@@ -1,0 +1,91 @@
+/* Owns: how settings become options of the service. Refuses to know: what the parts do. */
+#include <config.h>
+
+#include "data.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "settings.h"
+
+enum { SECRET_BYTES = 1024 };
+
+char *data_socket_path(const struct settings *s)
+{
+    if (*s->local_socket)
+        return mem_strdup(s->local_socket);
+    if (!*s->data_dir)
+        return NULL;
+    size_t len = strlen(s->data_dir) + sizeof "/seekd.sock";
+    char *path = mem_zalloc(len);
+    snprintf(path, len, "%s/seekd.sock", s->data_dir);
+    return path;
+}
+
+/* The first line of a file; an empty path gives "". */
+static bool read_secret(const char *path, char secret[SECRET_BYTES], struct err *e)
+{
+    secret[0] = '\0';
+    if (!*path)
+        return true;
+    FILE *in = fopen(path, "re");
+    if (!in)
+        FAIL_OS(e, "cannot read the secret in %s", path);
+    bool ok = fgets(secret, SECRET_BYTES, in) != NULL;
+    fclose(in);
+    secret[strcspn(secret, "\r\n")] = '\0';
+    if (!ok || !*secret)
+        FAIL(e, ERR_FORMAT, "%s must hold a secret in its first line", path);
+    return true;
+}
+
+bool data_open(const struct settings *s, struct service **out,
+               char first_password[PASSWORD_ONE_TIME_TEXT], struct err *e)
+{
+    char client_secret[SECRET_BYTES], bind_password[SECRET_BYTES];
+    struct service_options opt = SERVICE_OPTIONS_DEFAULT;
+    struct oidc_options oidc = OIDC_OPTIONS_DEFAULT;
+    struct ldap_options ldap = LDAP_OPTIONS_DEFAULT;
+    first_password[0] = '\0';
+    *out = NULL;
+    if (!*s->data_dir)
+        return true;
+    if (!read_secret(s->oidc_client_secret_file, client_secret, e) ||
+        !read_secret(s->ldap_bind_password_file, bind_password, e))
+        return false;
+    oidc.issuer = s->oidc_issuer;
+    oidc.client_id = s->oidc_client_id;
+    oidc.client_secret = client_secret;
+    oidc.redirect_uri = s->oidc_redirect_uri;
+    oidc.scopes = s->oidc_scopes;
+    oidc.login_claim = s->oidc_login_claim;
+    oidc.groups_claim = s->oidc_groups_claim;
+    oidc.ca_file = s->oidc_ca_file;
+    ldap.url = s->ldap_url;
+    ldap.start_tls = s->ldap_start_tls;
+    ldap.ca_file = s->ldap_ca_file;
+    ldap.bind_dn = s->ldap_bind_dn;
+    ldap.bind_password = bind_password;
+    ldap.base_dn = s->ldap_base_dn;
+    ldap.user_filter = s->ldap_user_filter;
+    ldap.subject_attribute = s->ldap_subject_attribute;
+    ldap.login_attribute = s->ldap_login_attribute;
+    ldap.group_base = s->ldap_group_base;
+    ldap.group_filter = s->ldap_group_filter;
+    opt.folder = s->data_dir;
+    opt.profile = (enum password_profile)s->password_profile;
+    opt.secure_cookies = s->secure_cookies;
+    opt.identity_map = s->identity_map;
+    opt.retention = (struct ledger_policy){.row_days = (unsigned)s->keep_requests,
+                                           .minute_days = (unsigned)s->keep_minutes,
+                                           .hour_days = (unsigned)s->keep_hours,
+                                           .day_days = (unsigned)s->keep_days};
+    opt.oidc = *s->oidc_issuer ? &oidc : NULL;
+    opt.ldap = *s->ldap_url ? &ldap : NULL;
+    bool ok = service_open(&opt, out, first_password, e);
+    explicit_bzero(client_secret, sizeof client_secret);
+    explicit_bzero(bind_password, sizeof bind_password);
+    return ok;
+}

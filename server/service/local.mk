@@ -1,0 +1,1 @@
+libserver_a_SOURCES += server/service/service.c server/service/service.h

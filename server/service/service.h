@@ -1,0 +1,76 @@
+/* What stands on the database: people, keys, limits, the ledger, the prompt registry, and the ways to
+ * log in. Opened before the HTTP server, closed after it.
+ *
+ * A thread of its own does what is due: every minute it purges sessions and failed logins and anchors
+ * the audit log in syslog; once a day it applies the retention of the ledger.
+ * Owner: the process. Thread: the members may be used from any thread as their own headers say.
+ */
+#ifndef SEEKD_SERVICE_SERVICE_H
+#define SEEKD_SERVICE_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/ldap.h"
+#include "auth/oidc.h"
+#include "auth/password.h"
+#include "base/err.h"
+#include "template/checks.h"
+#include "usage/ledger.h"
+
+struct auth;
+struct care;
+struct identity_map;
+struct limits;
+struct registry;
+struct store;
+
+/* Read-only after service_open. */
+struct service {
+    struct store *store;
+    struct auth *auth;
+    struct limits *limits;
+    struct ledger *ledger;
+    struct registry *registry;
+    struct oidc *oidc;             /* NULL = not configured */
+    struct ldap_directory *ldap;   /* NULL = not configured */
+    struct identity_map *identities; /* NULL without oidc and ldap */
+    bool secure_cookies;           /* cookies only over https */
+    char *folder, *database;       /* paths */
+    struct ledger_policy retention;
+    struct care *care; /* the thread */
+};
+
+/* Strings are borrowed for the call. */
+struct service_options {
+    const char *folder; /* holds seekd.db, its backups before migrations and the key of kept texts;
+                         * created with mode 0700 */
+    enum password_profile profile;
+    struct password_cost cost; /* of new hashes */
+    struct ledger_policy retention;
+    const struct oidc_options *oidc; /* NULL = none */
+    const struct ldap_options *ldap; /* NULL = none */
+    const char *identity_map;        /* file of rules; needed with oidc or ldap */
+    bool secure_cookies;
+};
+#define SERVICE_OPTIONS_DEFAULT                                                                    \
+    ((struct service_options){.cost = PASSWORD_COST_DEFAULT, .retention = LEDGER_POLICY_DEFAULT})
+
+/* Where nobody is known yet, creates the administrator `admin`; *first_password is then its one-time
+ * password (else ""): shown once and wiped by the caller. Errors: those of the parts, with the file's
+ * name. */
+bool service_open(const struct service_options *opt, struct service **out,
+                  char first_password[PASSWORD_ONE_TIME_TEXT], struct err *e) WARN_UNUSED;
+/* Nobody may call in any more. Accepts NULL. */
+void service_close(struct service **s);
+
+/* Reads quotas, calendars and the tree of departments again: after every change of one of them. A
+ * failure is logged; the limits then stay as they were. */
+void service_limits_changed(struct service *s);
+
+/* "person:17", "key:3": what decides whether a caller belongs to a canary. */
+enum { SERVICE_CALLER_TEXT = 32 };
+struct principal;
+void service_caller(const struct principal *p, char text[SERVICE_CALLER_TEXT]);
+
+#endif
