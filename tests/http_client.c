@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -25,6 +26,18 @@ void http_client_open(struct http_client *c, int port)
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     *c = (struct http_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     buf_init(&c->in, IN_MAX);
+    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to)) {
+        perror("http_client: connect");
+        abort();
+    }
+}
+
+void http_client_open_local(struct http_client *c, const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    *c = (struct http_client){.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    buf_init(&c->in, IN_MAX);
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to)) {
         perror("http_client: connect");
         abort();

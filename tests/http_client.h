@@ -24,6 +24,8 @@ struct http_reply {
 
 /* To 127.0.0.1:port; aborts the test program when nobody listens. */
 void http_client_open(struct http_client *c, int port);
+/* To the UNIX socket at `path`. */
+void http_client_open_local(struct http_client *c, const char *path);
 void http_client_close(struct http_client *c);
 
 bool http_client_send(struct http_client *c, const void *bytes, size_t len);

@@ -4,6 +4,7 @@
 #include "http_server.h"
 
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -14,6 +15,8 @@
 #include "fake_engine.h"
 #include "http/listen.h"
 #include "http_client.h"
+#include "template/registry.h"
+#include "testfile.h"
 
 int test_listen(int *port)
 {
@@ -37,6 +40,40 @@ struct http_options test_options(void)
     return opt;
 }
 
+/* Bytes stand in for tokens, as in the scripted engine. */
+static size_t count_bytes(void *ctx, const char *text, size_t len)
+{
+    (void)ctx;
+    (void)text;
+    return len;
+}
+
+static void open_data(struct test_server *s, struct http_options *opt)
+{
+    struct service_options data = SERVICE_OPTIONS_DEFAULT;
+    struct err e = ERR_INIT;
+    s->folder = testfile_make_dir();
+    s->socket = testfile_join(s->folder, "seekd.sock");
+    s->counter = (struct token_counter){.count = count_bytes};
+    data.folder = s->folder;
+    data.cost.n = 1024; /* quick hashes */
+    data.cost.p = 1;
+    ck_assert_msg(service_open(&data, &s->service, s->first_password, &e), "%s", e.msg);
+    ck_assert_msg(listen_local(s->socket, &opt->local_fd, &e), "%s", e.msg);
+    registry_set_tokens(s->service->registry, &s->counter);
+    s->app.service = s->service;
+}
+
+static void close_data(struct test_server *s)
+{
+    if (!s->service)
+        return;
+    service_close(&s->service);
+    testfile_remove_dir(s->folder);
+    free(s->socket);
+    free(s->folder);
+}
+
 void test_server_start(struct test_server *s, const struct http_options *opt, unsigned flags)
 {
     struct err e = ERR_INIT;
@@ -52,6 +89,8 @@ void test_server_start(struct test_server *s, const struct http_options *opt, un
     ck_assert_msg(prompt_maker_create(s->engine, &s->prompt, &e), "%s", e.msg);
     s->model = (struct api_model){
         .engine = s->engine, .prompt = s->prompt, .id = "fake", .created = 1};
+    if (flags & TEST_DATA)
+        open_data(s, &o);
     if (!(flags & TEST_LOADING))
         atomic_store(&s->app.model, &s->model);
     ck_assert_msg(http_open(&s->app, &o, &s->http, &e), "%s", e.msg);
@@ -61,6 +100,7 @@ void test_server_stop(struct test_server *s)
 {
     ck_assert(http_close(&s->http));
     ck_assert_uint_eq(fake_engine_streams(s->engine), 0);
+    close_data(s);
     prompt_maker_destroy(&s->prompt);
     fake_engine_close(&s->engine);
     keyring_destroy(&s->keys);

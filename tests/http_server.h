@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "app.h"
 #include "http/http.h"
+#include "service/service.h"
 
 #define TEST_KEY "sk-test-0123456789abcdef"
 
@@ -18,6 +19,11 @@ struct test_server {
     struct keyring *keys;
     struct http_server *http;
     int port, health_port;
+    /* With TEST_DATA: */
+    struct service *service;
+    char *folder, *socket; /* temporary; the local socket in it */
+    struct token_counter counter;
+    char first_password[PASSWORD_ONE_TIME_TEXT]; /* of `admin` */
 };
 
 /* Limits for tests: short times, one network thread; change what a test needs. */
@@ -25,7 +31,8 @@ struct http_options test_options(void);
 
 enum test_flags {
     TEST_LOADING = 1, /* the model does not get ready */
-    TEST_THINKING = 2 /* its chat template opens <think> */
+    TEST_THINKING = 2, /* its chat template opens <think> */
+    TEST_DATA = 4      /* with a database and a local socket; TEST_KEY is one of a key file beside */
 };
 void test_server_start(struct test_server *s, const struct http_options *opt, unsigned flags);
 /* Ends everything and checks that no stream of the engine is left. */

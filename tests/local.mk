@@ -7,6 +7,7 @@ include tests/device.mk
 include tests/device/local.mk
 include tests/template.mk
 include tests/server.mk
+include tests/admin.mk
 include tests/store.mk
 include tests/audit.mk
 include tests/auth.mk

@@ -3,7 +3,11 @@ fake_engine_sources = tests/fake_engine.c tests/fake_engine.h
 http_test_sources = \
 	tests/http_client.c tests/http_client.h \
 	tests/http_server.c tests/http_server.h \
+	tests/testfile.c tests/testfile.h \
 	$(fake_engine_sources)
+
+# With a database and people of every role.
+admin_test_sources = tests/admin_rig.c tests/admin_rig.h $(http_test_sources)
 
 check_PROGRAMS += tests/check_http tests/check_http_bad
 tests_check_http_SOURCES = tests/check_http.c $(http_test_sources)
