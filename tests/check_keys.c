@@ -245,7 +245,7 @@ START_TEST(a_changed_key_is_another_at_once)
     key_grant_release(&g);
     ck_assert(key_allows_model(&held, "demo")); /* who was let in before keeps what was granted */
     key_grant_release(&held);
-    RIG_FAILS(key_change(r.auth, &RIG_ACTOR, wang_key, 1, &spec, "", &r.err), ERR_CONFLICT);
+    RIG_FAILS(key_change(r.auth, &RIG_ACTOR, wang_key, 1, &spec, "", &r.err), ERR_STALE);
     RIG_FAILS(key_change(r.auth, &RIG_ACTOR, 999, 1, &spec, "", &r.err), ERR_NOT_FOUND);
     spec.scopes = SCOPE_AUDIT;
     RIG_FAILS(key_change(r.auth, &RIG_ACTOR, wang_key, 2, &spec, "", &r.err), ERR_ARG);

@@ -541,10 +541,10 @@ START_TEST(rows_have_revisions_and_an_audit)
     put(&q);
     ck_assert_int_eq(q.revision, 2);
     ck_assert(!quota_put(rig.store, &RIG_ACTOR, &old, "", &e));
-    ck_assert_int_eq(e.code, ERR_CONFLICT);
+    ck_assert_int_eq(e.code, ERR_STALE);
     old.revision = 0;
     ck_assert(!quota_put(rig.store, &RIG_ACTOR, &old, "", &e));
-    ck_assert_int_eq(e.code, ERR_CONFLICT);
+    ck_assert_int_eq(e.code, ERR_STALE);
     ck_assert(quota_get(rig.store, QUOTA_PERSON, 1, &read, &e));
     ck_assert_int_eq(read.limit[QUOTA_PARALLEL], 5);
     ck_assert_int_eq(read.limit[QUOTA_TOKENS_PER_DAY], QUOTA_NONE);
@@ -555,7 +555,7 @@ START_TEST(rows_have_revisions_and_an_audit)
     ck_assert(!quota_put(rig.store, &RIG_ACTOR, &q, "", &e));
     ck_assert_int_eq(e.code, ERR_ARG);
     ck_assert(!quota_delete(rig.store, &RIG_ACTOR, QUOTA_PERSON, 1, 1, "", &e));
-    ck_assert_int_eq(e.code, ERR_CONFLICT);
+    ck_assert_int_eq(e.code, ERR_STALE);
     ck_assert(quota_delete(rig.store, &RIG_ACTOR, QUOTA_PERSON, 1, 2, "left", &e));
     ck_assert(!quota_get(rig.store, QUOTA_PERSON, 1, &read, &e));
     ck_assert_int_eq(e.code, ERR_NOT_FOUND);
@@ -588,7 +588,7 @@ START_TEST(calendars_have_revisions_and_an_audit)
     q.calendar_id = 0;
     put(&q);
     ck_assert(!quota_calendar_delete(rig.store, &RIG_ACTOR, c.id, 1, "", &e));
-    ck_assert_int_eq(e.code, ERR_CONFLICT);
+    ck_assert_int_eq(e.code, ERR_STALE);
     ck_assert_msg(quota_calendar_delete(rig.store, &RIG_ACTOR, c.id, 2, "", &e), "%s", e.msg);
     ck_assert(!quota_calendar_delete(rig.store, &RIG_ACTOR, c.id, 2, "", &e));
     ck_assert_int_eq(e.code, ERR_NOT_FOUND);

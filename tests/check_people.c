@@ -118,7 +118,7 @@ END_TEST
 START_TEST(department_changes_need_the_revision)
 {
     RIG_OK(change_department(r.line3, 1, r.works, "Line 4"));
-    RIG_FAILS(change_department(r.line3, 1, r.works, "Line 5"), ERR_CONFLICT);
+    RIG_FAILS(change_department(r.line3, 1, r.works, "Line 5"), ERR_STALE);
     ck_assert_ptr_nonnull(strstr(r.err.msg, "changed meanwhile"));
     ck_assert_str_eq(department_now(r.line3).name, "Line 4");
 }
@@ -233,7 +233,7 @@ START_TEST(person_changes_need_the_revision)
     s.email = "w@example.cn";
     s.department_id = r.office;
     RIG_OK(person_change(r.auth, &RIG_ACTOR, id, p.revision, &s, "moved", &r.err));
-    RIG_FAILS(person_change(r.auth, &RIG_ACTOR, id, p.revision, &s, "", &r.err), ERR_CONFLICT);
+    RIG_FAILS(person_change(r.auth, &RIG_ACTOR, id, p.revision, &s, "", &r.err), ERR_STALE);
     p = person_now(id);
     ck_assert_str_eq(p.email, "w@example.cn");
     ck_assert_int_eq(p.department_id, r.office);
@@ -384,7 +384,7 @@ START_TEST(everything_is_in_the_audit_log)
     int64_t rows = rig_int(&r, "SELECT count(*) FROM audit");
     int64_t id = rig_person(&r, "wang", r.works, ROLE_USER);
     RIG_OK(person_disable(r.auth, &RIG_ACTOR, id, 1, true, "left", &r.err));
-    RIG_FAILS(person_disable(r.auth, &RIG_ACTOR, id, 1, true, "left", &r.err), ERR_CONFLICT);
+    RIG_FAILS(person_disable(r.auth, &RIG_ACTOR, id, 1, true, "left", &r.err), ERR_STALE);
     ck_assert_int_eq(rig_int(&r, "SELECT count(*) FROM audit"), rows + 2);
     ck_assert_int_eq(
         rig_int(&r, "SELECT count(*) FROM audit WHERE action = 'person.disable' AND reason ="

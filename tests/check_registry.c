@@ -555,20 +555,20 @@ START_TEST(definition_9_concurrent_edits_are_noticed)
         pthread_join(race[i].thread, NULL);
         winners += race[i].ok;
         ck_assert(race[i].ok ||
-                  (race[i].e.code == ERR_CONFLICT && strstr(race[i].e.msg, "changed meanwhile")));
+                  (race[i].e.code == ERR_STALE && strstr(race[i].e.msg, "changed meanwhile")));
     }
     ck_assert_int_eq(winners, 1);
     expect_save("a", says("x"), 0, ERR_CONFLICT, "already");
     expect_save("nobody", says("x"), 3, ERR_NOT_FOUND, "no template");
     move(&ann, "a", "staging", 1, 0);
-    ck_assert_int_eq(move_fails(&ann, "a", "staging", 2, 0), ERR_CONFLICT);
-    ck_assert_int_eq(move_fails(&ann, "a", "other", 2, 4), ERR_CONFLICT);
+    ck_assert_int_eq(move_fails(&ann, "a", "staging", 2, 0), ERR_STALE);
+    ck_assert_int_eq(move_fails(&ann, "a", "other", 2, 4), ERR_STALE);
     move(&ann, "a", "staging", 2, 1);
     struct err e = ERR_INIT;
     struct registry_change change = REGISTRY_CHANGE_NONE;
     change.archived = 1;
     ck_assert(!registry_change(registry, as(&ann, ""), "a", 1, &change, &e));
-    ck_assert_int_eq(e.code, ERR_CONFLICT);
+    ck_assert_int_eq(e.code, ERR_STALE);
 }
 END_TEST
 
