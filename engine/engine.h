@@ -116,6 +116,8 @@ struct engine_request {
     bool ignore_eos;
     uint32_t n_logprobs; /* top alternatives per token in events, 0..ENGINE_MAX_LOGPROBS */
     bool logprobs;       /* report the chosen token's log-probability */
+    uint32_t weight;     /* permille of a full share, 1..1000; 0 = 1000. Kept with the sequence; requests
+                          * are still taken in the order of their arrival */
     /* Called (from the engine thread, no lock held) when an empty stream gets its first event.
      * Must return quickly and must not call back into the engine. NULL allowed. */
     void (*notify)(void *user);

@@ -139,6 +139,7 @@ START_TEST(test_ends_and_lengths)
                                             .sum_exp_1 = 1.5f, .best = {{7, 1.0f}, {8, 0.3f}}};
     /* the model's own end token */
     ck_assert(try_create(&r, &seq, &stream, &e));
+    ck_assert_uint_eq(seq->weight, 1000);
     ck_assert(!sequence_accept(seq, tokenizer_eos(tok), &c, 1.0f));
     ck_assert(engine_stream_next(stream, &ev) && ev.kind == ENGINE_EVENT_DONE);
     ck_assert_int_eq(ev.finish, ENGINE_FINISH_STOP);
@@ -155,7 +156,9 @@ START_TEST(test_ends_and_lengths)
     r.max_tokens = 3;
     r.logprobs = true;
     r.n_logprobs = 2;
+    r.weight = 250;
     ck_assert(try_create(&r, &seq, &stream, &e));
+    ck_assert_uint_eq(seq->weight, 250);
     ck_assert(sequence_accept(seq, tokenizer_eos(tok), &c, 1.0f));
     ck_assert(engine_stream_next(stream, &ev) && ev.kind == ENGINE_EVENT_TOKEN);
     ck_assert_uint_eq(ev.text_len, 0);
@@ -207,6 +210,7 @@ START_TEST(test_bad_requests)
     r[n++].n_stop = ENGINE_MAX_STOP + 1;
     r[n++].n_stop_tokens = ENGINE_MAX_STOP_TOKENS + 1;
     r[n++].n_logprobs = 21;
+    r[n++].weight = 1001;
     for (size_t i = 0; i < n; i++) {
         struct sequence *seq;
         struct engine_stream *stream;

@@ -32,7 +32,7 @@ struct engine_stream {
     uint32_t reply_len, fail_after, max_tokens, n_prompt;
     bool fails, logprobs, notifying;
     uint32_t n_logprobs;
-    uint64_t token_us, start_us, prefill_us, next_us;
+    uint64_t token_us, submit_us, start_us, prefill_us, next_us;
     char *stop[ENGINE_MAX_STOP];
     size_t n_stop;
     char tail[ENGINE_MAX_STOP_BYTES + 8]; /* text not yet given because it may begin a stop string */
@@ -53,7 +53,7 @@ struct engine {
     pthread_cond_t changed, read;
     pthread_t thread;
     struct engine_stream *first;
-    uint32_t n_streams;
+    uint32_t n_streams, weight;
     bool stop, frozen, lost, dead;
     uint64_t last_step_us, steps, requests, cancelled;
     uint64_t older_us; /* added to the age that is reported */
@@ -189,6 +189,15 @@ uint32_t fake_engine_active(const struct engine *eng)
     return count(eng, true);
 }
 
+uint32_t fake_engine_weight(const struct engine *const_eng)
+{
+    struct engine *eng = (struct engine *)(uintptr_t)const_eng;
+    pthread_mutex_lock(&eng->mu);
+    uint32_t weight = eng->weight;
+    pthread_mutex_unlock(&eng->mu);
+    return weight;
+}
+
 /* ---- text ------------------------------------------------------------------------------------- */
 
 static int32_t special_at(const char *text, size_t len)
@@ -292,6 +301,7 @@ static void read_script(struct engine_stream *s, const char *prompt)
     if (tokens && (!s->max_tokens || tokens < s->max_tokens))
         s->max_tokens = (uint32_t)tokens;
     s->token_us = number(prompt, "us", 0);
+    s->submit_us = now;
     s->start_us = now + number(prompt, "queue_ms", 0) * 1000;
     s->prefill_us = s->start_us + number(prompt, "prefill_ms", 0) * 1000;
     s->next_us = s->prefill_us;
@@ -368,6 +378,7 @@ bool engine_submit(struct engine *eng, const struct engine_request *req,
     eng->first = s;
     eng->n_streams++;
     eng->requests++;
+    eng->weight = req->weight;
     pthread_cond_broadcast(&eng->changed);
     pthread_mutex_unlock(&eng->mu);
     *out = s;
@@ -448,7 +459,9 @@ static void finish_locked(struct engine_stream *s, enum engine_finish finish, bo
 {
     struct engine_event ev = {
         .kind = ENGINE_EVENT_DONE, .token = -1, .finish = finish,
-        .usage = {.prompt_tokens = s->n_prompt, .completion_tokens = s->given}};
+        .usage = {.prompt_tokens = s->n_prompt, .completion_tokens = s->given,
+                  .queue_us = s->start_us - s->submit_us,
+                  .prefill_us = s->prefill_us - s->start_us}};
     if (finish == ENGINE_FINISH_ERROR)
         err_set(&ev.err, ERR_DEVICE, 0, __FILE__, __LINE__, "scripted fault");
     size_t len = with_tail && s->tail_len <= TEXT_BYTES ? s->tail_len : 0;

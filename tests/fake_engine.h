@@ -36,6 +36,8 @@ void fake_engine_die(struct engine *eng);
 /* Streams not yet released, and of those the ones still working. */
 uint32_t fake_engine_streams(const struct engine *eng);
 uint32_t fake_engine_active(const struct engine *eng);
+/* Of the request submitted last. */
+uint32_t fake_engine_weight(const struct engine *eng);
 
 /* Chat template of the fake model; `thinking`: it ends the prompt with <think>. */
 void fake_engine_set_thinking(struct engine *eng, bool thinking);

@@ -68,6 +68,8 @@ static bool check_request(const struct engine_request *r, uint32_t vocab, uint32
         if (len == 0 || len > ENGINE_MAX_STOP_BYTES)
             FAIL(e, ERR_ARG, "a stop string must have 1 to %d bytes", ENGINE_MAX_STOP_BYTES);
     }
+    if (r->weight > SEQ_FULL_WEIGHT)
+        FAIL(e, ERR_ARG, "a request's weight is at most %d permille", SEQ_FULL_WEIGHT);
     if (r->n_logprobs > ENGINE_MAX_LOGPROBS)
         FAIL(e, ERR_ARG, "at most %d alternatives per token can be reported",
              ENGINE_MAX_LOGPROBS);
@@ -104,6 +106,7 @@ bool sequence_create(const struct engine_request *r, const struct tokenizer *t, 
         return false;
     struct sequence *s = mem_zalloc(sizeof *s);
     s->slot = -1;
+    s->weight = r->weight ? r->weight : SEQ_FULL_WEIGHT;
     s->n_prompt = s->n_tokens = s->cap_tokens = (uint32_t)r->n_tokens;
     uint32_t room = max_ctx - s->n_prompt;
     s->max_tokens = s->n_prompt + (r->max_tokens && r->max_tokens < room ? r->max_tokens : room);

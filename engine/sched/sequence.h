@@ -17,11 +17,14 @@
 
 enum seq_state { SEQ_WAITING, SEQ_RUNNING, SEQ_FINISHED };
 
+enum { SEQ_FULL_WEIGHT = 1000 };
+
 struct sequence {
     struct sequence *next; /* list the sequence is in */
     enum seq_state state;
     uint64_t arrival; /* order of submission: smaller is older */
     struct engine_stream *stream;
+    uint32_t weight; /* permille of a full share, 1..SEQ_FULL_WEIGHT */
 
     int32_t *tokens; /* prompt, then output */
     uint32_t n_tokens, n_prompt, cap_tokens;
