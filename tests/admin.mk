@@ -1,5 +1,7 @@
 # The frame of administration over HTTP.
-check_PROGRAMS += tests/check_admin
+check_PROGRAMS += tests/check_admin tests/check_use
 tests_check_admin_SOURCES = tests/check_admin.c $(admin_test_sources)
 tests_check_admin_LDADD = $(SERVER_TEST_LDADD)
-TESTS += tests/check_admin
+tests_check_use_SOURCES = tests/check_use.c $(admin_test_sources)
+tests_check_use_LDADD = $(SERVER_TEST_LDADD)
+TESTS += tests/check_admin tests/check_use

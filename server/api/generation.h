@@ -14,11 +14,16 @@
 #include "api/api.h"
 #include "api/params.h"
 #include "api/stream.h"
+#include "api/use.h"
+#include "usage/ledger.h"
 
 enum generation_shape { GENERATION_CHAT, GENERATION_TEXT };
 
 struct generation_spec {
     const struct api_model *model;
+    const struct api_call *call; /* who asks; borrowed for the call */
+    const struct use *use;       /* the prompt of the registry in it, NULL = none; borrowed */
+    enum ledger_class class;     /* how the ledger counts it; interactive = by who asks */
     enum generation_shape shape;
     const struct params *params; /* borrowed for the call */
     const int32_t *tokens;       /* prompt, borrowed for the call */

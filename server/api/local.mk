@@ -1,6 +1,6 @@
 libserver_a_SOURCES += \
 	server/api/answer.c server/api/api.h \
-	server/api/chat.c \
+	server/api/chat.c server/api/chat.h \
 	server/api/completions.c \
 	server/api/errors.c server/api/errors.h \
 	server/api/generation.c server/api/generation.h \
@@ -14,4 +14,6 @@ libserver_a_SOURCES += \
 	server/api/route.h server/api/routes.c \
 	server/api/schema.c server/api/schema.h \
 	server/api/stream.c server/api/stream.h \
-	server/api/tokens.c server/api/tokens.h
+	server/api/templates.c server/api/templates.h \
+	server/api/tokens.c server/api/tokens.h \
+	server/api/use.c server/api/use.h

@@ -299,6 +299,8 @@ static const struct schema_field chat_fields[] = {
     {.name = "messages", .type = SCHEMA_CUSTOM, .parse = parse_json, AT(messages),
      .required = true, .values = "array of {role, content}",
      .doc = "roles system, developer, user, assistant; content is a string or a list of text parts"},
+    {.name = "prompt", .type = SCHEMA_IGNORED, /* read before the fields: api/use.h */
+     .doc = "a template in front of the messages: {id, version or label, variables}"},
     COMMON_FIELDS,
     {.name = "max_completion_tokens", .type = SCHEMA_INT, .min = 1, .max = INT32_MAX,
      AT(max_completion_tokens), .fallback = "until the context is full",

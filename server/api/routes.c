@@ -4,6 +4,7 @@
 #include "api/route.h"
 
 #include "api/params.h"
+#include "api/templates.h"
 #include "api/tokens.h"
 
 #define INFER                                                                                      \
@@ -21,6 +22,18 @@ static const struct route rows[] = {
      .summary = "Answer a chat"},
     {"POST", "/v1/completions", INFER, .handler = api_completion,
      .body = &PARAMS_COMPLETION_SCHEMA, .summary = "Continue a text"},
+    {"POST", "/v1/templates/{name}/run", .access = ROUTE_OBJECT, .object = AUTHORITY_TEMPLATE,
+     .verb = AUTHORITY_READ, .place = ROUTE_WORKER, .needs_model = true, .needs_database = true,
+     .body_bytes = (size_t)ROUTE_BODY_API, .handler = api_template_run,
+     .summary = "A chat whose prompt is a template: {version or label, variables, ...}"},
+    {"GET", "/api/public/v2/prompts", .access = ROUTE_OBJECT, .object = AUTHORITY_TEMPLATE,
+     .verb = AUTHORITY_READ, .place = ROUTE_WORKER, .needs_database = true,
+     .handler = api_langfuse_prompts, .query = "name label tag page limit",
+     .summary = "Templates, in the form of Langfuse"},
+    {"GET", "/api/public/v2/prompts/{name}", .access = ROUTE_OBJECT, .object = AUTHORITY_TEMPLATE,
+     .verb = AUTHORITY_READ, .place = ROUTE_WORKER, .needs_database = true,
+     .handler = api_langfuse_prompt, .query = "label version",
+     .summary = "One template, in the form of Langfuse"},
     {"POST", "/tokenize", INFER, .handler = api_tokenize, .body = &TOKENIZE_SCHEMA,
      .summary = "Text to tokens"},
     {"POST", "/detokenize", INFER, .handler = api_detokenize, .body = &DETOKENIZE_SCHEMA,

@@ -1,10 +1,10 @@
-/* A prompt of the registry in use: the object `prompt` of a request, resolved, rendered and merged with
- * what else the caller sent.
+/* A prompt of the registry in use: the object `prompt` of a request, resolved, rendered and merged
+ * with what else the caller sent.
  *
  *   "prompt": {"id": NAME, "version": N or "N" | "label": LABEL, "variables": {...}}
  *
- * Neither version nor label means the label "production". Resolution is strict: an unknown name, label or
- * version is 404, both together 400. A key that is limited to templates sees the others as missing.
+ * Neither version nor label means the label "production". Resolution is strict: an unknown name,
+ * label or version is 404, both together 400. A key that is limited to templates sees the others as missing.
  * Thread: workers.
  */
 #ifndef SEEKD_API_USE_H
@@ -31,9 +31,8 @@ bool use_make(const struct api_call *call, const char *name, struct registry_ref
               const json_t *variables, struct use *out, struct api_error *e) WARN_UNUSED;
 void use_release(struct use *u);
 
-/* The request with the version's settings (temperature, max_tokens, tools, response_format ...) where the
- * caller gave none, and the rendered messages in front of the caller's `messages`. `prompt` is taken
- * out. Owned reference. */
+/* The request with the version's settings, model and tools where the caller gave none, and the
+ * rendered messages in front of the caller's `messages`. `prompt` is taken out. Owned reference. */
 json_t *use_merge(const struct use *u, const json_t *body);
 
 /* {"id", "version", "label" (null when asked by number), "hash"}: goes into the answer. Owned. */

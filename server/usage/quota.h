@@ -63,7 +63,8 @@ struct quota_calendar {
     const char *name;  /* unique, 1 to 200 bytes */
     const char *hours; /* JSON as calendar.h has it */
 };
-/* Creates (id 0, which is set) or changes it. ERR_CONFLICT: the name is taken; ERR_STALE: the revision is old. */
+/* Creates (id 0, which is set) or changes it. ERR_CONFLICT: the name is taken; ERR_STALE: the revision
+ * is old. */
 bool quota_calendar_put(struct store *s, const struct audit_actor *actor, struct quota_calendar *c,
                         const char *reason, struct err *e) WARN_UNUSED;
 /* ERR_CONFLICT while a limit uses it. */
