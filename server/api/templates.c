@@ -2,16 +2,12 @@
  * its clients fetch prompts from. Refuses to know: how templates are written and approved. */
 #include <config.h>
 
-#include "api/api.h"
+#include "api/templates.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/chat.h"
-#include "api/route.h"
-#include "api/schema.h"
-#include "api/templates.h"
 #include "api/use.h"
 #include "auth/key.h"
 #include "service/service.h"
