@@ -4,7 +4,10 @@
  * Each choice has its own engine stream and its own streaming state machine. What the machine
  * reports is collected per choice (reasoning, content, log-probabilities) and written out either
  * after each pull as chunks, or once at the end as a body. Nothing is kept twice: a streamed answer
- * holds only what was not yet pulled. */
+ * holds only what was not yet pulled.
+ *
+ * With a database the generation has an admission, which ends exactly once: when all choices are done
+ * (then the end of the answer waits for the commit), or in generation_destroy. */
 #include <config.h>
 
 #include "api/generation.h"
@@ -12,18 +15,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/admission.h"
 #include "api/json.h"
+#include "api/kept.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine.h"
 #include "version.h"
 
-enum { PULL_BYTES = 16 << 10, TEXT_MAX = 32 << 20, LOGPROBS_MAX = 128 << 20 };
+enum { PULL_BYTES = 16 << 10, TEXT_MAX = 32 << 20, LOGPROBS_MAX = 128 << 20,
+       KEPT_MAX = 8 * KEPT_BYTES, PROGRESS_US = 5000000 };
 
 struct choice {
     struct engine_stream *stream; /* owned */
     struct stream machine;
+    struct kept *kept; /* of the generation; borrowed, NULL = no text is kept */
+    unsigned index;
     struct buf reasoning, content, logprobs; /* not yet written; logprobs: JSON objects, no [] */
     /* Of the older completions endpoint only: the four parallel arrays. */
     struct buf texts, token_logprobs, tops, offsets;
@@ -46,6 +54,10 @@ struct generation {
     bool ended;
     uint32_t prompt_tokens;
     uint64_t start_us, first_token_us;
+    struct admission *admission; /* owned; NULL = no database */
+    struct kept *kept;           /* owned; NULL = no text is kept */
+    bool accounted;              /* the admission has ended */
+    uint64_t progress_us;        /* when the ledger heard of it last */
 };
 
 /* ---- life ------------------------------------------------------------------------------------- */
@@ -84,6 +96,61 @@ static void log_cause(const char *what, const char *id, const struct err *why)
           log_quote(quoted, sizeof quoted, why->msg), why->file ? why->file : "-", why->line);
 }
 
+/* Tokens that all choices together may generate. */
+static uint64_t most_tokens(const struct generation_spec *spec)
+{
+    struct engine_request req;
+    uint64_t context = engine_info(spec->model->engine)->max_context;
+    uint64_t room = context > spec->n_tokens ? context - spec->n_tokens : 0;
+    params_to_request(spec->params, 0, &req);
+    uint64_t each = req.max_tokens && req.max_tokens < room ? req.max_tokens : room;
+    return each * (uint64_t)spec->params->n;
+}
+
+static bool admit(struct generation *g, const struct generation_spec *spec, struct api_error *e)
+{
+    if (!spec->call || !spec->call->service)
+        return true;
+    struct admission_ask ask = {.call = spec->call,
+                                .use = spec->use,
+                                .model = spec->model->id,
+                                .class = spec->class,
+                                .prompt_tokens = spec->n_tokens,
+                                .most_tokens = most_tokens(spec),
+                                .notify = spec->notify,
+                                .user = spec->user};
+    if (!admission_begin(&ask, &g->admission, e))
+        return false;
+    g->progress_us = g->start_us;
+    if (admission_keeps_text(g->admission))
+        g->kept = kept_create(spec->params);
+    return true;
+}
+
+static bool submit(struct generation *g, const struct generation_spec *spec, struct api_error *e)
+{
+    for (unsigned i = 0; i < (unsigned)spec->params->n; i++) {
+        struct choice *c = &g->choices[g->n++];
+        struct engine_request req;
+        struct err why = ERR_INIT;
+        choice_init(c, spec->mode);
+        c->kept = g->kept;
+        c->index = i;
+        params_to_request(spec->params, i, &req);
+        req.tokens = spec->tokens;
+        req.n_tokens = spec->n_tokens;
+        req.weight = g->admission ? admission_weight(g->admission) : 0;
+        req.notify = spec->notify;
+        req.user = spec->user;
+        if (!engine_submit(spec->model->engine, &req, &c->stream, &why)) {
+            api_fail_engine(e, &why);
+            log_cause("request refused", spec->id, &why);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool generation_start(const struct generation_spec *spec, struct generation **out,
                       struct api_error *e)
 {
@@ -98,35 +165,47 @@ bool generation_start(const struct generation_spec *spec, struct generation **ou
     g->start_us = clock_now_us();
     snprintf(g->id, sizeof g->id, "%s-%s", spec->shape == GENERATION_CHAT ? "chatcmpl" : "cmpl",
              spec->id);
-    for (unsigned i = 0; i < (unsigned)spec->params->n; i++) {
-        struct choice *c = &g->choices[g->n++];
-        choice_init(c, spec->mode);
-        struct engine_request req;
-        params_to_request(spec->params, i, &req);
-        req.tokens = spec->tokens;
-        req.n_tokens = spec->n_tokens;
-        req.notify = spec->notify;
-        req.user = spec->user;
-        struct err why = ERR_INIT;
-        if (!engine_submit(spec->model->engine, &req, &c->stream, &why)) {
-            api_fail_engine(e, &why);
-            log_cause("request refused", spec->id, &why);
-            generation_destroy(&g);
-            return false;
-        }
+    bool admitted = admit(g, spec, e);
+    if (!admitted || !submit(g, spec, e)) {
+        if (admitted && g->admission)
+            admission_refuse(&g->admission, api_code_status(e->code));
+        generation_destroy(&g);
+        return false;
     }
     *out = g;
     return true;
 }
 
-void generation_destroy(struct generation **g)
+/* Counts what the engine made and nobody will read. It has been told to stop. */
+static void drain(struct choice *c)
 {
-    if (!*g)
+    struct engine_event ev;
+    while (!c->done && engine_stream_next(c->stream, &ev)) {
+        c->done = ev.kind == ENGINE_EVENT_DONE;
+        c->tokens += !c->done;
+        c->usage = ev.usage;
+    }
+}
+
+static void account(struct generation *g, bool cut_off);
+
+void generation_destroy(struct generation **out)
+{
+    struct generation *g = *out;
+    if (!g)
         return;
-    for (unsigned i = 0; i < (*g)->n; i++)
-        choice_release(&(*g)->choices[i]);
-    free(*g);
-    *g = NULL;
+    if (g->admission && !g->accounted) {
+        generation_cancel(g);
+        for (unsigned i = 0; i < g->n; i++)
+            drain(&g->choices[i]);
+        account(g, true);
+    }
+    admission_leave(&g->admission);
+    for (unsigned i = 0; i < g->n; i++)
+        choice_release(&g->choices[i]);
+    kept_destroy(&g->kept);
+    free(g);
+    *out = NULL;
 }
 
 bool generation_is_stream(const struct generation *g)
@@ -151,9 +230,13 @@ static void on_event(void *user, enum stream_event event, const char *text, size
         break;
     case STREAM_REASONING:
         buf_append(&c->reasoning, text, len);
+        if (c->kept)
+            kept_add(c->kept, c->index, true, text, len);
         break;
     case STREAM_CONTENT:
         buf_append(&c->content, text, len);
+        if (c->kept)
+            kept_add(c->kept, c->index, false, text, len);
         c->text_bytes += len;
         break;
     case STREAM_FINISH:
@@ -493,12 +576,88 @@ static void write_body(struct generation *g, struct buf *out)
     buf_putc(out, '}');
 }
 
+/* ---- the account ------------------------------------------------------------------------------ */
+
+static void count_tokens(const struct generation *g, struct ledger_counts *out)
+{
+    *out = (struct ledger_counts){.prompt_tokens = g->prompt_tokens};
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct choice *c = &g->choices[i];
+        out->completion_tokens += c->done ? c->usage.completion_tokens : c->tokens;
+        out->reasoning_tokens += c->reasoning_tokens;
+    }
+}
+
+static const char *row_finish(const struct generation *g)
+{
+    const char *name = g->failure.code == API_OK ? "stop" : "error";
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct choice *c = &g->choices[i];
+        if (c->done && c->finish != ENGINE_FINISH_STOP && c->finish != ENGINE_FINISH_LENGTH)
+            return finish_name(c->finish);
+        if (g->failure.code == API_OK && c->finish == ENGINE_FINISH_LENGTH)
+            name = finish_name(c->finish);
+    }
+    return name;
+}
+
+/* Ends the admission. `cut_off`: nobody reads the answer to its end. */
+static void account(struct generation *g, bool cut_off)
+{
+    unsigned status = g->streamed ? 200 : cut_off ? 0 : api_code_status(g->failure.code);
+    const struct choice *first = &g->choices[0];
+    struct ledger_end end = {
+        .failed = cut_off || g->failure.code != API_OK,
+        .queue_us = first->done ? (int64_t)first->usage.queue_us : -1,
+        .ttft_us = g->first_token_us ? (int64_t)g->first_token_us : -1,
+        .http_status = (int)status,
+        .finish_reason = cut_off ? "cancelled" : row_finish(g),
+    };
+    struct buf text;
+    buf_init(&text, KEPT_MAX);
+    count_tokens(g, &end.counts);
+    if (g->kept)
+        kept_write(g->kept, &text);
+    if (text.len && !text.failed) {
+        end.text = text.data;
+        end.text_bytes = text.len;
+    }
+    g->accounted = true;
+    admission_end(g->admission, &end);
+    buf_release(&text);
+}
+
+static void tell_progress(struct generation *g)
+{
+    struct ledger_counts counts;
+    uint64_t now = clock_now_us();
+    if (!g->admission || g->accounted || now - g->progress_us < PROGRESS_US)
+        return;
+    g->progress_us = now;
+    count_tokens(g, &counts);
+    admission_progress(g->admission, &counts);
+}
+
+/* Whether the answer may end: the row's end is committed, or has failed to be. */
+static bool end_is_due(struct generation *g)
+{
+    if (!g->admission)
+        return true;
+    if (!g->accounted)
+        account(g, false);
+    enum admission_state state = admission_state(g->admission);
+    if (state == ADMISSION_LOST && g->failure.code == API_OK)
+        api_fail(&g->failure, API_STORAGE, NULL,
+                 "The usage of this request could not be stored, so its answer does not count as "
+                 "complete; the administrator finds details in the log.");
+    return state != ADMISSION_ENDING;
+}
+
 /* ---- pulling ---------------------------------------------------------------------------------- */
 
-enum generation_state generation_pull(struct generation *g, struct buf *out)
+/* GENERATION_END: all choices are done, or the answer failed; its end is not written yet. */
+static enum generation_state pull_choices(struct generation *g, struct buf *out)
 {
-    if (g->ended)
-        return GENERATION_END;
     size_t before = out->len;
     bool any = false, all_done = true;
     for (unsigned i = 0; i < g->n; i++) {
@@ -515,6 +674,22 @@ enum generation_state generation_pull(struct generation *g, struct buf *out)
         generation_cancel(g);
     if (!all_done && !(failed && g->streamed))
         return any ? GENERATION_MORE : GENERATION_WAIT;
+    return GENERATION_END;
+}
+
+enum generation_state generation_pull(struct generation *g, struct buf *out)
+{
+    size_t before = out->len;
+    if (g->ended)
+        return GENERATION_END;
+    if (!g->accounted) {
+        enum generation_state state = pull_choices(g, out);
+        tell_progress(g);
+        if (state != GENERATION_END)
+            return state;
+    }
+    if (!end_is_due(g))
+        return out->len > before ? GENERATION_MORE : GENERATION_WAIT;
     if (g->streamed)
         write_stream_end(g, out);
     else

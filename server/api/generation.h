@@ -34,10 +34,12 @@ struct generation_spec {
     void *user;
 };
 
-/* Submits all choices or none. */
+/* Admits the request where `call` has a service, then submits all choices or none. */
 bool generation_start(const struct generation_spec *spec, struct generation **out,
                       struct api_error *e) WARN_UNUSED;
-void generation_destroy(struct generation **g); /* cancels what still runs; accepts NULL */
+/* Cancels what still runs; its usage row then ends as failed, "cancelled". Never waits for the database.
+ * Accepts NULL. */
+void generation_destroy(struct generation **g);
 
 bool generation_is_stream(const struct generation *g);
 
@@ -48,7 +50,8 @@ enum generation_state {
 };
 
 /* Appends the next events (stream) or, at the end, the body. At most about 16 KiB per call for
- * streams. */
+ * streams. The end, which is `data: [DONE]` with the usage before it, or the whole body, comes after the
+ * usage row is committed; if that fails an error (API_STORAGE) stands in its place. */
 enum generation_state generation_pull(struct generation *g, struct buf *out);
 
 /* HTTP status of a whole (not streamed) answer after GENERATION_END. */

@@ -1,10 +1,12 @@
 libserver_a_SOURCES += \
+	server/api/admission.c server/api/admission.h \
 	server/api/answer.c server/api/api.h \
 	server/api/chat.c server/api/chat.h \
 	server/api/completions.c \
 	server/api/errors.c server/api/errors.h \
 	server/api/generation.c server/api/generation.h \
 	server/api/json.c server/api/json.h \
+	server/api/kept.c server/api/kept.h \
 	server/api/messages.c server/api/messages.h \
 	server/api/models.c \
 	server/api/params.c server/api/params.h \

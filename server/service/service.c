@@ -235,6 +235,8 @@ void service_limits_changed(struct service *s)
     struct err e = ERR_INIT;
     if (!limits_load(s->limits, s->store, &e))
         report("reading the limits again", &e);
+    if (!ledger_load_policies(s->ledger, &e))
+        report("reading the departments' policies again", &e);
 }
 
 void service_caller(const struct principal *p, char text[SERVICE_CALLER_TEXT])

@@ -64,8 +64,8 @@ bool service_open(const struct service_options *opt, struct service **out,
 /* Nobody may call in any more. Accepts NULL. */
 void service_close(struct service **s);
 
-/* Reads quotas, calendars and the tree of departments again: after every change of one of them. A
- * failure is logged; the limits then stay as they were. */
+/* Reads quotas, calendars, the tree of departments and their policies again: after every change of one
+ * of them. A failure is logged; what holds then stays as it was. */
 void service_limits_changed(struct service *s);
 
 /* "person:17", "key:3": what decides whether a caller belongs to a canary. */

@@ -64,6 +64,8 @@ struct ledger {
     bool posted;
     unsigned jobs; /* posted and not yet done */
     struct ledger_stats stats;
+    int64_t *keepers; /* owned: departments that keep texts, rising */
+    size_t n_keepers;
 };
 
 struct job {
@@ -378,6 +380,32 @@ bool ledger_begin(struct ledger *l, const struct ledger_start *start, struct led
     return true;
 }
 
+static bool start_now(struct store_db *db, void *ctx, struct err *e)
+{
+    const struct ledger_request *r = ctx;
+    return ledger_row_start(db, &r->row, e);
+}
+
+bool ledger_begin_now(struct ledger *l, const struct ledger_start *start,
+                      struct ledger_request **out, struct err *e)
+{
+    *out = NULL;
+    if (!start_ok(start))
+        FAIL(e, ERR_ARG, "a usage row needs a request id, an endpoint, a model and a time");
+    struct ledger_request *r = request_create(l, start);
+    r->refs = 1;
+    bool ok = store_write(l->store, start_now, r, e);
+    pthread_mutex_lock(&l->mu);
+    *(ok ? &l->stats.begun : &l->stats.lost_starts) += 1;
+    pthread_mutex_unlock(&l->mu);
+    if (!ok) {
+        request_destroy(r);
+        return false;
+    }
+    *out = r;
+    return true;
+}
+
 void ledger_progress(struct ledger_request *r, const struct ledger_counts *c)
 {
     pthread_mutex_lock(&r->ledger->mu);
@@ -429,6 +457,63 @@ bool ledger_finish(struct ledger_request **request, const struct ledger_end *end
     return ok;
 }
 
+/* ---- who keeps texts --------------------------------------------------------------------------- */
+
+struct policies {
+    int64_t *keepers; /* owned */
+    size_t n;
+};
+
+static bool read_policies(struct store_db *db, void *ctx, struct err *e)
+{
+    struct policies *p = ctx;
+    struct store_stmt *st;
+    bool row;
+    if (!store_query(db, "SELECT id FROM department WHERE keep_prompts = 1 ORDER BY id", &st, e) ||
+        !store_step(st, &row, e))
+        return false;
+    while (row) {
+        p->keepers = mem_realloc(p->keepers, (p->n + 1) * sizeof *p->keepers);
+        p->keepers[p->n++] = store_int(st, 0);
+        if (!store_step(st, &row, e))
+            return false;
+    }
+    store_done(st);
+    return true;
+}
+
+bool ledger_load_policies(struct ledger *l, struct err *e)
+{
+    struct policies p = {.n = 0};
+    bool ok = store_read(l->store, read_policies, &p, e);
+    if (ok) {
+        pthread_mutex_lock(&l->mu);
+        int64_t *before = l->keepers;
+        l->keepers = p.keepers;
+        l->n_keepers = p.n;
+        p.keepers = before;
+        pthread_mutex_unlock(&l->mu);
+    }
+    free(p.keepers);
+    return ok;
+}
+
+bool ledger_keeps(struct ledger *l, int64_t department_id)
+{
+    pthread_mutex_lock(&l->mu);
+    size_t low = 0, high = l->keeps ? l->n_keepers : 0;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (l->keepers[mid] < department_id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    bool keeps = l->keeps && low < l->n_keepers && l->keepers[low] == department_id;
+    pthread_mutex_unlock(&l->mu);
+    return keeps;
+}
+
 struct store *ledger_store(const struct ledger *l)
 {
     return l->store;
@@ -463,7 +548,10 @@ bool ledger_open(struct store *s, const uint8_t *seal_key, struct ledger **out,
     pthread_mutex_init(&l->mu, NULL);
     pthread_cond_init(&l->idle, NULL);
     *out = l;
-    return true;
+    if (ledger_load_policies(l, e))
+        return true;
+    ledger_close(out);
+    return false;
 }
 
 void ledger_close(struct ledger **ledger)
@@ -478,6 +566,7 @@ void ledger_close(struct ledger **ledger)
     pthread_cond_destroy(&l->idle);
     pthread_mutex_destroy(&l->mu);
     vault_wipe(l->seal_key, sizeof l->seal_key);
+    free(l->keepers);
     free(l);
     *ledger = NULL;
 }

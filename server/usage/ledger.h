@@ -51,6 +51,10 @@ struct ledger_start {
  * full, the request must not be admitted. Cost: one allocation, one lock. */
 bool ledger_begin(struct ledger *l, const struct ledger_start *start, struct ledger_request **out,
                   struct err *e) WARN_UNUSED;
+/* The same, but returns when the row is committed: for times when the database has refused a write, and
+ * nothing should be begun that may not be counted. Errors: those of the commit. */
+bool ledger_begin_now(struct ledger *l, const struct ledger_start *start,
+                      struct ledger_request **out, struct err *e) WARN_UNUSED;
 
 struct ledger_counts {
     uint64_t prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens;
@@ -84,6 +88,12 @@ struct ledger_stats {
 void ledger_stats(struct ledger *l, struct ledger_stats *out);
 
 /* ---- kept texts -------------------------------------------------------------------------------- */
+
+/* Reads the departments' policies again: at start (ledger_open does) and after every change of one. */
+bool ledger_load_policies(struct ledger *l, struct err *e) WARN_UNUSED;
+/* Whether it is worth while to hand over a text: what the department's policy was at the last reading.
+ * The policy at the end of the request decides whether it is kept. Cost: one lock. */
+bool ledger_keeps(struct ledger *l, int64_t department_id);
 
 /* Opens the kept text of a request for somebody who gave a reason; an audit row says so.
  * *text is owned by the caller (free; wipe it first). ERR_NOT_FOUND when none is kept. */
