@@ -23,6 +23,7 @@
 #include "api/schema.h"
 #include "api/tokens.h"
 #include "app.h"
+#include "auth/key.h"
 #include "auth/keyring.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -116,9 +117,10 @@ static void show_ready(struct process *me)
     printf("URL       http://%s/v1\n", url);
     const char *key = me->key;
     if (*me->first_password)
-        printf(lang_pick("Admin     login admin, one-time password %s   (shown only now; choose your "
-                         "own at the first login, within 7 days)\n",
-                         "管理员    登录名 admin，一次性密码 %s （仅显示一次；请在 7 天内首次登录并修改）\n"),
+        printf(lang_pick("Admin     login admin, one-time password %s\n"
+                         "          (shown only now; log in and choose your own within 7 days)\n",
+                         "管理员    登录名 admin，一次性密码 %s\n"
+                         "          （仅显示一次；请在 7 天内登录并修改）\n"),
                me->first_password);
     explicit_bzero(me->first_password, sizeof me->first_password);
     if (!me->app.keys && me->service)
@@ -129,8 +131,11 @@ static void show_ready(struct process *me)
               stdout);
     else if (*key)
         printf(lang_pick("API key   %s   (shown only now%s)\n", "API 密钥  %s （仅显示一次%s）\n"),
-               key, *me->settings.api_key_file ? "" : lang_pick("; --api-key-file keeps one over "
-               "restarts", "；重启后更换，用 --api-key-file 可保留"));
+               key, *me->settings.api_key_file ? "" : me->service
+               ? lang_pick("; until the next start, for trying: seekctl key create makes lasting ones",
+                           "；供试用，重启后失效；正式密钥用 seekctl key create 创建")
+               : lang_pick("; --api-key-file keeps one over restarts",
+                           "；重启后更换，用 --api-key-file 可保留"));
     else
         fputs(lang_pick("API key   the one you configured\n", "API 密钥  使用已配置的密钥\n"),
               stdout);
@@ -170,6 +175,21 @@ static bool store_key(struct process *me, struct err *e)
     return !*me->key || !*path || keyring_store(path, me->key, e);
 }
 
+static bool found_key(void *found, const struct key_row *k, struct err *e)
+{
+    (void)k;
+    (void)e;
+    *(bool *)found = true;
+    return true;
+}
+
+static bool has_keys(const struct service *s, bool *found, struct err *e)
+{
+    struct key_filter f = {.active = true, .now_s = clock_wall_s(), .limit = 1};
+    int64_t next;
+    return key_list(s->auth, &f, found_key, found, &next, e);
+}
+
 static bool open_keys(struct process *me, struct err *e)
 {
     me->app.open_to_all = me->settings.no_auth;
@@ -185,8 +205,11 @@ static bool open_keys(struct process *me, struct err *e)
             *e = why;
         return false;
     }
-    /* With a database, keys belong to people; a key file is one more way in, when it is wanted. */
-    if (!keyring_count(me->keys) && *me->settings.data_dir && !*path) {
+    bool people_have_keys = false;
+    if (me->service && !has_keys(me->service, &people_have_keys, e))
+        return false;
+    /* With a database keys belong to people; until the first of them is made, one to try things with. */
+    if (!keyring_count(me->keys) && people_have_keys && !*path) {
         keyring_destroy(&me->keys);
         return true;
     }

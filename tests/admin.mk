@@ -5,3 +5,7 @@ tests_check_admin_LDADD = $(SERVER_TEST_LDADD)
 tests_check_use_SOURCES = tests/check_use.c $(admin_test_sources)
 tests_check_use_LDADD = $(SERVER_TEST_LDADD)
 TESTS += tests/check_admin tests/check_use
+
+# SIGKILL under load; SEEKD_TEST_LONG: 200 times.
+TESTS += tests/check_kill.sh
+EXTRA_DIST += tests/check_kill.py tests/check_kill.sh
