@@ -6,6 +6,8 @@ dist_doc_DATA = README.md LICENSE CHANGELOG.md
 EXTRA_DIST += \
 	deploy/check \
 	deploy/quickstart \
+	deploy/runbook/README.md \
+	deploy/runbook/README.zh.md \
 	deploy/container/Containerfile \
 	deploy/container/README.md \
 	deploy/demo/REPORT.md \

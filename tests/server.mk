@@ -68,6 +68,7 @@ EXTRA_DIST += \
 	tests/http/openai.test.mjs \
 	tests/http/package-lock.json \
 	tests/http/package.json \
+	tests/http/prompts.test.mjs \
 	tests/http/run.sh \
 	tests/fuzz/corpus/chat_request \
 	tests/fuzz/corpus/json_prescan

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts seekd and runs the tests of this folder against it: the official OpenAI client and raw
+# Starts seekd and runs the tests of this folder against it: the official clients and raw
 # sockets. Packages go into the build folder; without Node or the npm registry the tests are skipped.
 #
 #   SEEKD_BIN    the server      (default: seekd of the build folder)
@@ -29,11 +29,11 @@ mkdir -p "$work"
 cp "$here/package.json" "$here/package-lock.json" "$here"/*.test.mjs "$work/"
 if ! cmp -s "$work/package-lock.json" "$work/installed-lock.json"; then
     (cd "$work" && npm ci --prefer-offline --no-audit --no-fund >npm.log 2>&1) ||
-        skip "npm cannot fetch the package openai (see $work/npm.log)"
+        skip "npm cannot fetch the packages openai and @langfuse/client (see $work/npm.log)"
     cp "$work/package-lock.json" "$work/installed-lock.json"
 fi
-(cd "$work" && node --input-type=module -e 'import "openai"' 2>node.log) ||
-    skip "node $(node --version) is too old for the package openai"
+(cd "$work" && node --input-type=module -e 'import "openai"; import "@langfuse/client"' 2>node.log) ||
+    skip "node $(node --version) is too old for the packages openai and @langfuse/client"
 
 SEEKD_API_KEY=sk-test-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export SEEKD_API_KEY
@@ -41,8 +41,11 @@ export SEEKD_API_KEY
 # own are looked for by the tests on the scripted engine.
 ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 export ASAN_OPTIONS
+rm -rf "$work/data"
+SEEKD_SOCKET=$work/data/seekd.sock
+export SEEKD_SOCKET
 # shellcheck disable=SC2086 # SEEKD_ARGS is a list of words
-LC_ALL=C "$bin" --model "$model" --listen 127.0.0.1:0 ${SEEKD_ARGS:-} >"$work/seekd.out" 2>"$work/seekd.err" &
+LC_ALL=C "$bin" --model "$model" --listen 127.0.0.1:0 --data-dir "$work/data" ${SEEKD_ARGS:-} >"$work/seekd.out" 2>"$work/seekd.err" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true' EXIT INT TERM
 
