@@ -20,7 +20,7 @@
 #include "api/route.h"
 
 /* One table per file of this folder. */
-extern const struct route_table ADMIN_ME;
+extern const struct route_table ADMIN_ME, ADMIN_OIDC, ADMIN_PEOPLE, ADMIN_KEYS;
 /* All of them; the last one is NULL. */
 extern const struct route_table *const ADMIN_TABLES[];
 
@@ -34,6 +34,13 @@ enum { ADMIN_BODY = 64 << 10, ADMIN_BODY_TEMPLATE = 2 << 20 };
 /* ?limit= (1..ADMIN_PAGE_MAX, ADMIN_PAGE) and ?after= as an id (0). */
 bool admin_page(const struct api_call *call, int64_t *after, unsigned *limit,
                 struct api_error *e) WARN_UNUSED;
+/* Ids in schema tables: what JSON's numbers hold exactly. */
+#define ADMIN_ID_MAX 9007199254740991.0
+
+/* Whether the caller reaches what `owner` says by `verb`; else API_DENIED. That they see it at all is
+ * checked before. */
+bool admin_may(const struct api_call *call, enum authority_object object, enum authority_verb verb,
+               const struct authority_owner *owner, struct api_error *e) WARN_UNUSED;
 /* Answers a list; takes `data`. next 0 = this was the end. */
 void admin_list_take(struct api_answer *answer, json_t *data, int64_t next);
 

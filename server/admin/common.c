@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "service/service.h"
+
 bool admin_page(const struct api_call *call, int64_t *after, unsigned *limit, struct api_error *e)
 {
     int64_t n;
@@ -14,6 +16,13 @@ bool admin_page(const struct api_call *call, int64_t *after, unsigned *limit, st
         return false;
     *limit = (unsigned)n;
     return true;
+}
+
+bool admin_may(const struct api_call *call, enum authority_object object, enum authority_verb verb,
+               const struct authority_owner *owner, struct api_error *e)
+{
+    return authority_may(call->service->auth, &call->grant->principal, object, verb, owner) ||
+           api_fail(e, API_DENIED, NULL, "This key or account may not do that.");
 }
 
 void admin_list_take(struct api_answer *answer, json_t *data, int64_t next)

@@ -5,5 +5,8 @@
 
 const struct route_table *const ADMIN_TABLES[] = {
     &ADMIN_ME,
+    &ADMIN_OIDC,
+    &ADMIN_PEOPLE,
+    &ADMIN_KEYS,
     NULL,
 };

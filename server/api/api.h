@@ -35,6 +35,9 @@ struct api_query {
     const char *name, *value; /* decoded */
 };
 
+/* Name of the session's cookie. */
+#define API_SESSION_COOKIE "seekd_session"
+
 /* One request. Everything is borrowed until the handler returns, but model and service, which stay
  * as long as the server. */
 struct api_call {

@@ -31,6 +31,6 @@ bool identify(const struct identify *who, struct key_grant *grant, char label[ID
               struct api_error *e) WARN_UNUSED;
 
 /* Name of the session's cookie. */
-#define IDENTIFY_COOKIE "seekd_session"
+#define IDENTIFY_COOKIE API_SESSION_COOKIE
 
 #endif
