@@ -4,10 +4,10 @@
  * both. On a server with a database every generation has one; without a database there is none.
  *
  * States, what is true in each, and the function that leads there:
- *   ADMISSION_RUNNING  the limits hold tokens and a place for it; the row is `started`  (admission_begin)
- *   ADMISSION_ENDING   settled; the row's end is queued                                 (admission_end)
- *   ADMISSION_WRITTEN  the end is committed                                             (writer thread)
- *   ADMISSION_LOST     the end could not be committed: the answer must not end well     (writer thread)
+ *   ADMISSION_RUNNING  the limits hold tokens and a place; the row is `started` (admission_begin)
+ *   ADMISSION_ENDING   settled; the row's end is queued (admission_end)
+ *   ADMISSION_WRITTEN  the end is committed (writer thread)
+ *   ADMISSION_LOST     it could not be: the answer must not end well (writer thread, admission_end)
  *
  * Owner: the generation. Thread: whoever reads the generation; `notify` is called on the writer thread,
  * once, when ENDING is over, with the admission's lock held. It takes the lock of the gate, so nobody

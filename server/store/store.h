@@ -90,8 +90,8 @@ struct store_stats {
     uint64_t commits, jobs, failed_jobs;
     uint64_t wal_bytes;  /* at the last commit; above 64 MiB a warning is logged */
     unsigned queued;     /* waiting now */
-    bool read_only;      /* the disk refused a write; cleared by the next commit that succeeds. After a
-                          * failed fsync, or damage, none succeeds until the process starts again */
+    bool read_only;      /* the disk refused a write; cleared by the next commit that writes something.
+                          * After a failed fsync, or damage, none does until the process starts again */
 };
 void store_stats(struct store *s, struct store_stats *out);
 

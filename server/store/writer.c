@@ -61,6 +61,7 @@ struct writer {
     /* the thread's own */
     unsigned last_jobs; /* in the transaction before */
     int frames;         /* in the WAL after the last commit */
+    bool wrote;         /* a commit since it was cleared: one that changes nothing does not count */
     int next_frames;    /* checkpoint at so many */
     int page_bytes;
     uint64_t alarm_us; /* last warning */
@@ -209,6 +210,7 @@ static void process(struct writer *w, struct job *batch)
 {
     struct err why = w->why;
     bool work = batch->fn != NULL; /* a batch of one WAL job begins no transaction */
+    w->wrote = false;
     bool ok = !w->stopped && (!work || run_jobs(w, batch, &why));
     if (!w->stopped)
         note_trouble(w);
@@ -224,7 +226,7 @@ static void process(struct writer *w, struct job *batch)
     w->stats.failed_jobs += failed;
     w->stats.commits += ok && work;
     w->stats.wal_bytes = w->frames ? 32 + (uint64_t)w->frames * (uint64_t)(w->page_bytes + 24) : 0;
-    if (work)
+    if (work && (!ok || w->wrote))
         w->stats.read_only = w->stopped || (!ok && why.code == ERR_IO);
     pthread_mutex_unlock(&w->mu);
 }
@@ -258,6 +260,7 @@ static int on_commit(void *user, sqlite3 *handle, const char *name, int frames)
     if (frames < w->frames)
         w->next_frames = WRITER_CHECKPOINT_FRAMES;
     w->frames = frames;
+    w->wrote = true;
     return SQLITE_OK;
 }
 
