@@ -288,9 +288,8 @@ START_TEST(lint_is_content)
         struct registry_resolved r = resolve(name);
         struct registry_saved lint;
         struct err e = ERR_INIT;
-        ck_assert_msg(
-            registry_lint(registry, &ann, name, prompt_content(r.prompt), &lint, &e), "%s: %s",
-            name, e.msg);
+        ck_assert_msg(registry_lint(registry, &ann, name, prompt_content(r.prompt), &lint, &e),
+                      "%s: %s", name, e.msg);
         size_t here = show_findings(name, lint.findings);
         errors += here;
         warnings += json_array_size(lint.findings) - here;
@@ -310,6 +309,22 @@ START_TEST(lint_is_content)
 }
 END_TEST
 
+/* Every cell of text, but for those that JSON writes otherwise. */
+static bool shows_cells(const char *text, json_t *table)
+{
+    json_t *row, *cell;
+    const char *column;
+    size_t i;
+    json_array_foreach (table, i, row) {
+        json_object_foreach (row, column, cell) {
+            const char *value = json_string_value(cell);
+            if (value && !strpbrk(value, "\"\\\n<>&'") && !strstr(text, value))
+                return false;
+        }
+    }
+    return true;
+}
+
 /* Values that must stand in the text as they were given. */
 static void see_values(const char *name, const char *where, const struct prompt_rendering *r,
                        void *ctx)
@@ -320,7 +335,8 @@ static void see_values(const char *name, const char *where, const struct prompt_
     json_object_foreach (r->variables, key, value) {
         const char *text = json_string_value(value);
         ck_assert_msg(!text || strstr(user, text), "%s, %s: %s is not shown", name, where, key);
-        ck_assert_msg(!json_is_array(value) || json_array_size(value) < strlen(user), "%s", name);
+        ck_assert_msg(!json_is_array(value) || shows_cells(user, value), "%s, %s: a cell of %s",
+                      name, where, key);
     }
     if (!*system)
         *system = json_string(message_text(r, 0));
@@ -348,7 +364,8 @@ END_TEST
 static bool checks_pass(const json_t *test, const char *answer)
 {
     json_t *report;
-    bool ok = checks_run(json_object_get(test, "checks"), answer, strlen(answer), &counter, &report);
+    bool ok = checks_run(json_object_get(test, "checks"), answer, strlen(answer), &counter,
+                         &report);
     json_decref(report);
     return ok;
 }
