@@ -2,6 +2,7 @@
  * people have read: tests/access.txt. The requests are made from the route table, so a route that is
  * not in the file fails the test; so does a cell that differs.
  *
+ * First everybody by key, the local socket, nobody; then everybody by session.
  * A cell has two characters, for the own and the other object (the same when the path names none):
  *   +  let in (whatever the handler then says about the empty body)    3  403
  *   4  404: for this caller there is no such object                    1  401
@@ -14,14 +15,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/session.h"
 #include "http/route.h"
+#include "store/store.h"
 #include "template/registry.h"
 #include "testfile.h"
 #include "usage/ledger.h"
 
 static struct admin_rig rig;
 
-enum { CALLERS = BY_NOBODY + 1, CELLS_TEXT = 3 * CALLERS + 1 };
+enum { BY_SESSION = BY_NOBODY + 1, CALLERS = BY_SESSION + BY_PERSONS, CELLS_TEXT = 3 * CALLERS + 1 };
+
+static int64_t spare_key[BY_PERSONS]; /* which requests may revoke */
+
+/* Who asks, whatever they show. */
+static enum admin_who person_of(int caller)
+{
+    return (enum admin_who)(caller >= BY_SESSION ? caller - BY_SESSION : caller);
+}
 
 /* Where somebody's own things are, and where the other ones. */
 static bool in_office(enum admin_who who)
@@ -71,6 +82,16 @@ static void add_usage_row(enum admin_who who)
     ck_assert_msg(ledger_finish(&r, &end, NULL, NULL, &e), "%s", e.msg);
 }
 
+static void add_spare_key(enum admin_who who)
+{
+    static const struct audit_actor actor = {.name = "rig", .address = "local", .request_id = ""};
+    struct key_spec spec = {.name = "spare", .scopes = SCOPE_USAGE};
+    char text[KEY_TEXT];
+    struct err e = ERR_INIT;
+    ck_assert_msg(key_create(rig.server.service->auth, &actor, rig.person[who].id, &spec,
+                             &spare_key[who], text, &e), "%s", e.msg);
+}
+
 static void setup(void)
 {
     admin_rig_open(&rig);
@@ -78,6 +99,8 @@ static void setup(void)
     save_template("office", rig.office);
     for (int who = 0; who < BY_PERSONS; who++)
         add_usage_row((enum admin_who)who);
+    for (int who = 0; who < BY_PERSONS; who++)
+        add_spare_key((enum admin_who)who);
 }
 
 static void teardown(void)
@@ -106,7 +129,7 @@ static void put_param(struct buf *path, const char *name, size_t len, enum admin
     else if (strstr(before, "/sessions/"))
         buf_puts(path, "0123456789abcdef");
     else if (strstr(before, "/keys/"))
-        buf_printf(path, "%lld", (long long)rig.person[owner].key_id);
+        buf_printf(path, "%lld", (long long)spare_key[owner]);
     else if (strstr(before, "/departments/"))
         buf_printf(path, "%lld", (long long)(in_office(owner) ? rig.office : rig.works));
     else if (strstr(before, "/users/") || strstr(before, "/quotas/"))
@@ -151,26 +174,62 @@ static char outcome(const struct http_reply *r)
     }
 }
 
-/* A revision that no object has: whoever reaches it gets 412, and nothing changes. */
-static char ask(const struct route *r, enum admin_who who, bool own)
+/* A fresh session for every request: some of them end sessions. */
+static void put_session(enum admin_who who, struct buf *headers)
 {
-    struct buf path;
+    struct session_secret secret;
+    struct err e = ERR_INIT;
+    if (rig.person[who].roles & ROLE_SERVICE) /* has none */
+        return;
+    ck_assert_msg(session_open(rig.server.service->auth, rig.person[who].id, "127.0.0.1", "", "",
+                               session_clock_s(), &secret, &e), "%s", e.msg);
+    buf_printf(headers, "Cookie: seekd_session=%s\r\nX-CSRF-Token: %s\r\n", secret.token,
+               secret.csrf);
+}
+
+/* A revision that no object has: whoever reaches it gets 412, and nothing changes. */
+static char ask(const struct route *r, int caller, bool own)
+{
+    struct buf path, headers;
+    enum admin_who who = person_of(caller);
     buf_init(&path, 4096);
+    buf_init(&headers, 4096);
+    buf_puts(&headers, "If-Match: \"999\"\r\nX-Reason: test\r\n");
+    if (caller >= BY_SESSION)
+        put_session(who, &headers);
     write_path(r, whose(who, own), &path);
-    admin_send(&rig, who, r->method, buf_str(&path), "If-Match: \"999\"\r\nX-Reason: test\r\n",
-               body_of(r));
+    admin_send(&rig, caller >= BY_SESSION ? BY_NOBODY : who, r->method, buf_str(&path),
+               buf_str(&headers), body_of(r));
     ck_assert_msg(rig.last.status != 0 && rig.last.status != 500, "%s %s by %d: %d %s", r->method,
-                  buf_str(&path), (int)who, rig.last.status, buf_str(&rig.last.body));
+                  buf_str(&path), caller, rig.last.status, buf_str(&rig.last.body));
+    buf_release(&headers);
     buf_release(&path);
     return outcome(&rig.last);
 }
 
+static bool forget_passwords(struct store_db *db, void *ctx, struct err *e)
+{
+    struct store_stmt *st;
+    (void)ctx;
+    return store_query(db, "DELETE FROM password", &st, e) && store_run(db, st, NULL, e);
+}
+
+/* Whoever had a reset would have to choose a password before anything else. */
+static void undo_resets(const struct route *r)
+{
+    struct err e = ERR_INIT;
+    if (strstr(r->path, "password-reset"))
+        ck_assert_msg(store_write(rig.server.service->store, forget_passwords, NULL, &e), "%s", e.msg);
+}
+
 static void ask_all(const struct route *r, char cells[CELLS_TEXT])
 {
-    for (int who = 0; who < CALLERS; who++) {
-        cells[3 * who] = ask(r, (enum admin_who)who, true);
-        cells[3 * who + 1] = ask(r, (enum admin_who)who, false);
-        cells[3 * who + 2] = ' ';
+    for (int caller = 0; caller < CALLERS; caller++) {
+        cells[3 * caller] = ask(r, caller, true);
+        undo_resets(r);
+        cells[3 * caller + 1] = ask(r, caller, false);
+        undo_resets(r);
+        cells[3 * caller + 2] = ' ';
     }
     cells[3 * CALLERS - 1] = '\0';
 }
