@@ -474,7 +474,7 @@ START_TEST(a_template_stands_in_the_row)
     ck_assert(params_read(&PARAMS_CHAT_SCHEMA, body, p, &e) || e.code != API_OK);
     p->n = 1;
     struct generation_spec spec = {.model = &model, .call = &r->call, .use = &use,
-                                   .class = LEDGER_BATCH, .shape = GENERATION_CHAT, .params = p,
+                                   .class = LEDGER_BATCH, .writer = &WRITER_CHAT, .params = p,
                                    .tokens = tokens, .n_tokens = 2, .id = r->id,
                                    .notify = on_notify, .user = r};
     ck_assert_msg(generation_start(&spec, &r->answer.run, &e), "%s", e.message);

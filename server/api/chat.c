@@ -26,7 +26,7 @@ static bool start_chat(const struct api_call *call, const json_t *body, const st
     if (!prompt_make(call->model->prompt, p, &prompt, e))
         return false;
     struct generation_spec spec = {
-        .model = call->model, .call = call, .use = use, .shape = GENERATION_CHAT, .params = p,
+        .model = call->model, .call = call, .use = use, .writer = &WRITER_CHAT, .params = p,
         .tokens = prompt.tokens, .n_tokens = prompt.n_tokens, .mode = prompt.mode,
         .id = call->id, .notify = call->notify, .user = call->user};
     bool ok = generation_start(&spec, out, e);

@@ -67,7 +67,7 @@ static bool start_completion(const struct api_call *call, const json_t *body, st
     if (!read_prompt(call->model->engine, p->prompt, &ids, &n, e))
         return false;
     struct generation_spec spec = {
-        .model = call->model, .call = call, .shape = GENERATION_TEXT, .params = p, .tokens = ids,
+        .model = call->model, .call = call, .writer = &WRITER_TEXT, .params = p, .tokens = ids,
         .n_tokens = n, .mode = STREAM_PLAIN, .id = call->id, .notify = call->notify,
         .user = call->user};
     bool ok = prompt_check_length(call->model->engine, n, "prompt", e) &&

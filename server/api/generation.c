@@ -1,10 +1,9 @@
-/* Owns: the engine streams of one answer and how their events become chunks or a body.
- * Refuses to know: sockets, threads, prompts.
+/* Owns: the engine streams of one answer, and when what they gave is written.
+ * Refuses to know: sockets, threads, prompts, in what form an answer is told (writer.h).
  *
  * Each choice has its own engine stream and its own streaming state machine. What the machine
- * reports is collected per choice (reasoning, content, log-probabilities) and written out either
- * after each pull as chunks, or once at the end as a body. Nothing is kept twice: a streamed answer
- * holds only what was not yet pulled.
+ * reports is collected per choice (reasoning, content, log-probabilities); the writer tells it
+ * either after each pull as events, or once at the end as a body.
  *
  * With a database the generation has an admission, which ends exactly once: when all choices are done
  * (then the end of the answer waits for the commit), or in generation_destroy. */
@@ -16,41 +15,26 @@
 #include <string.h>
 
 #include "api/admission.h"
-#include "api/json.h"
 #include "api/kept.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine.h"
-#include "version.h"
 
 enum { PULL_BYTES = 16 << 10, TEXT_MAX = 32 << 20, LOGPROBS_MAX = 128 << 20,
        KEPT_MAX = 8 * KEPT_BYTES, PROGRESS_US = 5000000 };
 
-struct choice {
+/* Where the text of one choice comes from. */
+struct source {
     struct engine_stream *stream; /* owned */
     struct stream machine;
-    struct kept *kept; /* of the generation; borrowed, NULL = no text is kept */
-    unsigned index;
-    struct buf reasoning, content, logprobs; /* not yet written; logprobs: JSON objects, no [] */
-    /* Of the older completions endpoint only: the four parallel arrays. */
-    struct buf texts, token_logprobs, tops, offsets;
-    size_t text_bytes;
-    bool role_due, finish_due, done;
-    enum engine_finish finish;
-    struct engine_usage usage;
-    uint32_t tokens, reasoning_tokens; /* read so far */
+    struct choice *choice; /* of the same generation */
+    struct kept *kept;     /* of the generation; borrowed, NULL = no text is kept */
 };
 
 struct generation {
-    const struct api_model *model;
-    enum generation_shape shape;
-    bool streamed, include_usage, logprobs;
-    char id[48];
-    int64_t created;
-    unsigned n;
-    struct choice choices[PARAMS_MAX_CHOICES];
-    struct api_error failure; /* first failed choice; API_OK = none */
+    struct writing w;
+    struct source sources[PARAMS_MAX_CHOICES]; /* w.n of them */
     bool ended;
     uint32_t prompt_tokens;
     uint64_t start_us, first_token_us;
@@ -62,9 +46,9 @@ struct generation {
 
 /* ---- life ------------------------------------------------------------------------------------- */
 
-static void choice_init(struct choice *c, enum stream_mode mode)
+static void choice_init(struct choice *c, unsigned index)
 {
-    stream_init(&c->machine, mode);
+    c->index = index;
     buf_init(&c->reasoning, TEXT_MAX);
     buf_init(&c->content, TEXT_MAX);
     buf_init(&c->logprobs, LOGPROBS_MAX);
@@ -76,9 +60,6 @@ static void choice_init(struct choice *c, enum stream_mode mode)
 
 static void choice_release(struct choice *c)
 {
-    if (c->stream)
-        engine_stream_release(&c->stream);
-    stream_release(&c->machine);
     buf_release(&c->reasoning);
     buf_release(&c->content);
     buf_release(&c->logprobs);
@@ -86,6 +67,44 @@ static void choice_release(struct choice *c)
     buf_release(&c->token_logprobs);
     buf_release(&c->tops);
     buf_release(&c->offsets);
+}
+
+static void source_release(struct source *s)
+{
+    if (s->stream)
+        engine_stream_release(&s->stream);
+    stream_release(&s->machine);
+}
+
+/* What the answer says about the prompt of the registry in it. Owned; NULL = there is none. */
+static char *prompt_text(const struct use *use)
+{
+    json_t *prompt = use ? use_json(use) : NULL;
+    char *text = prompt ? json_dumps(prompt, JSON_COMPACT) : NULL;
+    json_decref(prompt);
+    return text;
+}
+
+static void writing_init(struct writing *w, const struct generation_spec *spec)
+{
+    w->writer = spec->writer;
+    w->state = spec->state_take;
+    w->model = spec->model;
+    w->streamed = spec->params->stream;
+    w->include_usage = spec->params->include_usage;
+    w->logprobs = spec->params->logprobs;
+    w->prompt = prompt_text(spec->use);
+    w->created = clock_wall_s();
+    snprintf(w->id, sizeof w->id, "%s%s", spec->writer->id_prefix, spec->id);
+}
+
+static void writing_release(struct writing *w)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        choice_release(&w->choices[i]);
+    free(w->prompt);
+    if (w->writer->release)
+        w->writer->release(w->state);
 }
 
 /* What the client is not told: the cause, for the administrator. */
@@ -130,19 +149,20 @@ static bool admit(struct generation *g, const struct generation_spec *spec, stru
 static bool submit(struct generation *g, const struct generation_spec *spec, struct api_error *e)
 {
     for (unsigned i = 0; i < (unsigned)spec->params->n; i++) {
-        struct choice *c = &g->choices[g->n++];
+        struct source *s = &g->sources[g->w.n++];
         struct engine_request req;
         struct err why = ERR_INIT;
-        choice_init(c, spec->mode);
-        c->kept = g->kept;
-        c->index = i;
+        s->choice = &g->w.choices[i];
+        s->kept = g->kept;
+        choice_init(s->choice, i);
+        stream_init(&s->machine, spec->mode);
         params_to_request(spec->params, i, &req);
         req.tokens = spec->tokens;
         req.n_tokens = spec->n_tokens;
         req.weight = g->admission ? admission_weight(g->admission) : 0;
         req.notify = spec->notify;
         req.user = spec->user;
-        if (!engine_submit(spec->model->engine, &req, &c->stream, &why)) {
+        if (!engine_submit(spec->model->engine, &req, &s->stream, &why)) {
             api_fail_engine(e, &why);
             log_cause("request refused", spec->id, &why);
             return false;
@@ -155,16 +175,9 @@ bool generation_start(const struct generation_spec *spec, struct generation **ou
                       struct api_error *e)
 {
     struct generation *g = mem_zalloc(sizeof *g);
-    g->model = spec->model;
-    g->shape = spec->shape;
-    g->streamed = spec->params->stream;
-    g->include_usage = spec->params->include_usage;
-    g->logprobs = spec->params->logprobs;
+    writing_init(&g->w, spec);
     g->prompt_tokens = (uint32_t)spec->n_tokens;
-    g->created = clock_wall_s();
     g->start_us = clock_now_us();
-    snprintf(g->id, sizeof g->id, "%s-%s", spec->shape == GENERATION_CHAT ? "chatcmpl" : "cmpl",
-             spec->id);
     bool admitted = admit(g, spec, e);
     if (!admitted || !submit(g, spec, e)) {
         if (admitted && g->admission)
@@ -177,10 +190,11 @@ bool generation_start(const struct generation_spec *spec, struct generation **ou
 }
 
 /* Counts what the engine made and nobody will read. It has been told to stop. */
-static void drain(struct choice *c)
+static void drain(struct source *s)
 {
+    struct choice *c = s->choice;
     struct engine_event ev;
-    while (!c->done && engine_stream_next(c->stream, &ev)) {
+    while (!c->done && engine_stream_next(s->stream, &ev)) {
         c->done = ev.kind == ENGINE_EVENT_DONE;
         c->tokens += !c->done;
         c->usage = ev.usage;
@@ -196,13 +210,14 @@ void generation_destroy(struct generation **out)
         return;
     if (g->admission && !g->accounted) {
         generation_cancel(g);
-        for (unsigned i = 0; i < g->n; i++)
-            drain(&g->choices[i]);
+        for (unsigned i = 0; i < g->w.n; i++)
+            drain(&g->sources[i]);
         account(g, true);
     }
     admission_leave(&g->admission);
-    for (unsigned i = 0; i < g->n; i++)
-        choice_release(&g->choices[i]);
+    for (unsigned i = 0; i < g->w.n; i++)
+        source_release(&g->sources[i]);
+    writing_release(&g->w);
     kept_destroy(&g->kept);
     free(g);
     *out = NULL;
@@ -210,33 +225,34 @@ void generation_destroy(struct generation **out)
 
 bool generation_is_stream(const struct generation *g)
 {
-    return g->streamed;
+    return g->w.streamed;
 }
 
 void generation_cancel(struct generation *g)
 {
-    for (unsigned i = 0; i < g->n; i++)
-        engine_stream_cancel(g->choices[i].stream);
+    for (unsigned i = 0; i < g->w.n; i++)
+        engine_stream_cancel(g->sources[i].stream);
 }
 
 /* ---- events of one choice --------------------------------------------------------------------- */
 
 static void on_event(void *user, enum stream_event event, const char *text, size_t len)
 {
-    struct choice *c = user;
+    struct source *s = user;
+    struct choice *c = s->choice;
     switch (event) {
     case STREAM_ROLE:
         c->role_due = true;
         break;
     case STREAM_REASONING:
         buf_append(&c->reasoning, text, len);
-        if (c->kept)
-            kept_add(c->kept, c->index, true, text, len);
+        if (s->kept)
+            kept_add(s->kept, c->index, true, text, len);
         break;
     case STREAM_CONTENT:
         buf_append(&c->content, text, len);
-        if (c->kept)
-            kept_add(c->kept, c->index, false, text, len);
+        if (s->kept)
+            kept_add(s->kept, c->index, false, text, len);
         c->text_bytes += len;
         break;
     case STREAM_FINISH:
@@ -245,106 +261,48 @@ static void on_event(void *user, enum stream_event event, const char *text, size
     }
 }
 
-static void put_token_text(const struct generation *g, struct buf *out, int32_t id)
-{
-    size_t len = 0;
-    const char *bytes = engine_token_bytes(g->model->engine, id, &len);
-    json_put_string(out, bytes ? bytes : "", len);
-}
-
-/* {"token":…,"logprob":…,"bytes":[…]  without the closing brace. */
-static void put_chat_logprob(const struct generation *g, struct buf *out, int32_t id, float logprob)
-{
-    size_t len = 0;
-    const char *bytes = engine_token_bytes(g->model->engine, id, &len);
-    buf_puts(out, "{\"token\":");
-    json_put_string(out, bytes ? bytes : "", len);
-    buf_puts(out, ",\"logprob\":");
-    json_put_logprob(out, (double)logprob);
-    buf_puts(out, ",\"bytes\":[");
-    for (size_t i = 0; bytes && i < len; i++)
-        buf_printf(out, "%s%u", i ? "," : "", (unsigned)(unsigned char)bytes[i]);
-    buf_puts(out, "]");
-}
-
-static void add_chat_logprobs(const struct generation *g, struct choice *c,
-                              const struct engine_event *ev)
-{
-    struct buf *out = &c->logprobs;
-    if (out->len)
-        buf_putc(out, ',');
-    put_chat_logprob(g, out, ev->token, ev->logprob);
-    buf_puts(out, ",\"top_logprobs\":[");
-    for (uint32_t i = 0; i < ev->n_top; i++) {
-        if (i)
-            buf_putc(out, ',');
-        put_chat_logprob(g, out, ev->top[i].token, ev->top[i].logprob);
-        buf_putc(out, '}');
-    }
-    buf_puts(out, "]}");
-}
-
-static void add_text_logprobs(const struct generation *g, struct choice *c,
-                              const struct engine_event *ev)
-{
-    const char *comma = c->texts.len ? "," : "";
-    buf_puts(&c->texts, comma);
-    put_token_text(g, &c->texts, ev->token);
-    buf_puts(&c->token_logprobs, comma);
-    json_put_logprob(&c->token_logprobs, (double)ev->logprob);
-    buf_printf(&c->offsets, "%s%zu", comma, c->text_bytes);
-    buf_printf(&c->tops, "%s{", comma);
-    for (uint32_t i = 0; i < ev->n_top; i++) {
-        if (i)
-            buf_putc(&c->tops, ',');
-        put_token_text(g, &c->tops, ev->top[i].token);
-        buf_putc(&c->tops, ':');
-        json_put_logprob(&c->tops, (double)ev->top[i].logprob);
-    }
-    buf_putc(&c->tops, '}');
-}
-
-static void on_token(struct generation *g, struct choice *c, const struct engine_event *ev,
+static void on_token(struct generation *g, struct source *s, const struct engine_event *ev,
                      const struct stream_sink *sink)
 {
+    struct choice *c = s->choice;
+    size_t offset = c->text_bytes;
     if (!g->first_token_us)
         g->first_token_us = clock_now_us() - g->start_us;
-    bool before = stream_in_reasoning(&c->machine);
-    if (g->logprobs && g->shape == GENERATION_TEXT)
-        add_text_logprobs(g, c, ev);
-    stream_feed(&c->machine, ev->text, ev->text_len, sink);
-    bool reasoning = before || stream_in_reasoning(&c->machine);
+    bool before = stream_in_reasoning(&s->machine);
+    stream_feed(&s->machine, ev->text, ev->text_len, sink);
+    bool reasoning = before || stream_in_reasoning(&s->machine);
     c->tokens++;
     c->reasoning_tokens += reasoning;
-    if (g->logprobs && g->shape == GENERATION_CHAT && !reasoning)
-        add_chat_logprobs(g, c, ev);
+    if (g->w.logprobs)
+        g->w.writer->token(&g->w, c, ev, offset, reasoning);
 }
 
 static void fail_choice(struct generation *g, const struct engine_event *ev)
 {
-    if (g->failure.code != API_OK)
+    if (g->w.failure.code != API_OK)
         return;
     switch (ev->finish) {
     case ENGINE_FINISH_CANCELLED:
-        api_fail(&g->failure, API_STOPPING, NULL, "The request was ended by the server.");
+        api_fail(&g->w.failure, API_STOPPING, NULL, "The request was ended by the server.");
         break;
     case ENGINE_FINISH_STALLED:
-        api_fail(&g->failure, API_OVERLOADED, NULL,
+        api_fail(&g->w.failure, API_OVERLOADED, NULL,
                  "The answer was not read for too long and has been ended.");
         break;
     default:
-        api_fail_engine(&g->failure, &ev->err);
-        log_cause("generation failed", g->id, &ev->err);
+        api_fail_engine(&g->w.failure, &ev->err);
+        log_cause("generation failed", g->w.id, &ev->err);
         break;
     }
 }
 
-static void on_done(struct generation *g, struct choice *c, const struct engine_event *ev,
+static void on_done(struct generation *g, struct source *s, const struct engine_event *ev,
                     const struct stream_sink *sink)
 {
+    struct choice *c = s->choice;
     if (ev->text_len)
-        stream_feed(&c->machine, ev->text, ev->text_len, sink);
-    stream_finish(&c->machine, sink);
+        stream_feed(&s->machine, ev->text, ev->text_len, sink);
+    stream_finish(&s->machine, sink);
     c->done = true;
     c->finish = ev->finish;
     c->usage = ev->usage;
@@ -354,226 +312,29 @@ static void on_done(struct generation *g, struct choice *c, const struct engine_
 
 static size_t unwritten_bytes(const struct choice *c)
 {
-    return c->reasoning.len + c->content.len + c->logprobs.len + c->texts.len;
+    return c->reasoning.len - c->reasoning_at + c->content.len - c->content_at + c->logprobs.len -
+           c->logprobs_at + c->texts.len;
 }
 
 /* Takes events until there are none, or (streams) until a pull's worth waits to be written. */
-static bool read_events(struct generation *g, struct choice *c)
+static bool read_events(struct generation *g, struct source *s)
 {
-    struct stream_sink sink = {.event = on_event, .user = c};
+    struct stream_sink sink = {.event = on_event, .user = s};
+    struct choice *c = s->choice;
     bool any = false;
     struct engine_event ev;
-    while (!c->done && !(g->streamed && unwritten_bytes(c) >= PULL_BYTES) &&
-           engine_stream_next(c->stream, &ev)) {
+    while (!c->done && !(g->w.streamed && unwritten_bytes(c) >= PULL_BYTES) &&
+           engine_stream_next(s->stream, &ev)) {
         any = true;
         if (ev.kind == ENGINE_EVENT_TOKEN)
-            on_token(g, c, &ev, &sink);
+            on_token(g, s, &ev, &sink);
         else
-            on_done(g, c, &ev, &sink);
+            on_done(g, s, &ev, &sink);
     }
     if (c->reasoning.failed || c->content.failed || c->logprobs.failed || c->tops.failed)
-        api_fail(&g->failure, API_OVERLOADED, NULL,
+        api_fail(&g->w.failure, API_OVERLOADED, NULL,
                  "The answer became larger than the server holds; ask for a stream.");
     return any;
-}
-
-/* ---- writing ---------------------------------------------------------------------------------- */
-
-static const char *finish_name(enum engine_finish finish)
-{
-    static const char *const names[ENGINE_FINISH_COUNT] = {
-        [ENGINE_FINISH_STOP] = "stop",           [ENGINE_FINISH_LENGTH] = "length",
-        [ENGINE_FINISH_CANCELLED] = "cancelled", [ENGINE_FINISH_STALLED] = "stalled",
-        [ENGINE_FINISH_ERROR] = "error",
-    };
-    return (unsigned)finish < ENGINE_FINISH_COUNT ? names[finish] : "error";
-}
-
-static void put_usage(const struct generation *g, struct buf *out)
-{
-    uint32_t prompt = g->choices[0].usage.prompt_tokens, completion = 0, reasoning = 0;
-    for (unsigned i = 0; i < g->n; i++) {
-        completion += g->choices[i].usage.completion_tokens;
-        reasoning += g->choices[i].reasoning_tokens;
-    }
-    buf_printf(out,
-               "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
-               "\"prompt_tokens_details\":{\"cached_tokens\":0},"
-               "\"completion_tokens_details\":{\"reasoning_tokens\":%u}}",
-               prompt, completion, prompt + completion, reasoning);
-}
-
-/* {"id":…,"object":…,"created":…,"model":…,"system_fingerprint":…,  */
-static void put_head(const struct generation *g, struct buf *out)
-{
-    const char *object = g->shape == GENERATION_TEXT ? "text_completion"
-                         : g->streamed               ? "chat.completion.chunk"
-                                                     : "chat.completion";
-    buf_printf(out, "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%lld,\"model\":", g->id, object,
-               (long long)g->created);
-    json_put_string(out, g->model->id, strlen(g->model->id));
-    buf_puts(out, ",\"system_fingerprint\":\"seekd-" SEEKD_VERSION "\",");
-}
-
-static void put_text_logprobs(struct choice *c, struct buf *out)
-{
-    if (!c->texts.len) {
-        buf_puts(out, "null");
-        return;
-    }
-    buf_printf(out, "{\"tokens\":[%s]", buf_str(&c->texts));
-    buf_printf(out, ",\"token_logprobs\":[%s]", buf_str(&c->token_logprobs));
-    buf_printf(out, ",\"top_logprobs\":[%s]", buf_str(&c->tops));
-    buf_printf(out, ",\"text_offset\":[%s]}", buf_str(&c->offsets));
-    buf_clear(&c->texts);
-    buf_clear(&c->token_logprobs);
-    buf_clear(&c->tops);
-    buf_clear(&c->offsets);
-}
-
-static void put_logprobs(const struct generation *g, struct choice *c, struct buf *out)
-{
-    buf_puts(out, ",\"logprobs\":");
-    if (g->shape == GENERATION_TEXT) {
-        put_text_logprobs(c, out);
-    } else if (g->logprobs && c->logprobs.len) {
-        buf_puts(out, "{\"content\":[");
-        buf_append(out, buf_str(&c->logprobs), c->logprobs.len);
-        buf_puts(out, "],\"refusal\":null}");
-        buf_clear(&c->logprobs);
-    } else {
-        buf_puts(out, "null");
-    }
-}
-
-/* Ends one chunk: finish_reason, usage:null where the client asked for usage, frame. */
-static void put_chunk_tail(const struct generation *g, struct buf *out, const char *finish)
-{
-    if (finish)
-        buf_printf(out, ",\"finish_reason\":\"%s\"}]", finish);
-    else
-        buf_puts(out, ",\"finish_reason\":null}]");
-    buf_puts(out, g->include_usage ? ",\"usage\":null}\n\n" : "}\n\n");
-}
-
-static void put_delta(const struct generation *g, struct choice *c, struct buf *out,
-                      const char *delta_open, const struct buf *text, const char *delta_close,
-                      const char *finish, bool logprobs)
-{
-    buf_puts(out, "data: ");
-    put_head(g, out);
-    buf_printf(out, "\"choices\":[{\"index\":%u,%s", (unsigned)(c - g->choices), delta_open);
-    if (text)
-        json_put_string(out, buf_str(text), text->len);
-    buf_puts(out, delta_close);
-    if (logprobs)
-        put_logprobs(g, c, out);
-    else
-        buf_puts(out, ",\"logprobs\":null");
-    put_chunk_tail(g, out, finish);
-}
-
-static void write_chat_chunks(const struct generation *g, struct choice *c, struct buf *out)
-{
-    if (c->role_due)
-        put_delta(g, c, out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"", NULL, "}", NULL,
-                  false);
-    if (c->reasoning.len) {
-        /* Two names for the same text: older clients read one, newer ones the other. */
-        struct buf *r = &c->reasoning;
-        buf_puts(out, "data: ");
-        put_head(g, out);
-        buf_printf(out, "\"choices\":[{\"index\":%u,\"delta\":{\"reasoning_content\":",
-                   (unsigned)(c - g->choices));
-        json_put_string(out, buf_str(r), r->len);
-        buf_puts(out, ",\"reasoning\":");
-        json_put_string(out, buf_str(r), r->len);
-        buf_puts(out, "},\"logprobs\":null");
-        put_chunk_tail(g, out, NULL);
-    }
-    if (c->content.len || c->logprobs.len)
-        put_delta(g, c, out, "\"delta\":{\"content\":", &c->content, "}", NULL, true);
-}
-
-static void write_text_chunks(const struct generation *g, struct choice *c, struct buf *out)
-{
-    if (c->content.len || c->texts.len)
-        put_delta(g, c, out, "\"text\":", &c->content, "", NULL, true);
-}
-
-/* Writes what a choice has collected. Its last chunk carries the finish reason alone. */
-static void write_chunks(struct generation *g, struct choice *c, struct buf *out)
-{
-    if (g->shape == GENERATION_CHAT)
-        write_chat_chunks(g, c, out);
-    else
-        write_text_chunks(g, c, out);
-    c->role_due = false;
-    buf_clear(&c->reasoning);
-    buf_clear(&c->content);
-    if (c->finish_due && g->failure.code == API_OK) {
-        const char *empty = g->shape == GENERATION_CHAT ? "\"delta\":{}" : "\"text\":\"\"";
-        put_delta(g, c, out, empty, NULL, "", finish_name(c->finish), false);
-        c->finish_due = false;
-    }
-}
-
-static void write_stream_end(struct generation *g, struct buf *out)
-{
-    g->ended = true;
-    if (g->failure.code != API_OK) {
-        buf_puts(out, "data: ");
-        api_error_write(out, &g->failure);
-        buf_puts(out, "\n\n");
-        return;
-    }
-    if (g->include_usage) {
-        buf_puts(out, "data: ");
-        put_head(g, out);
-        buf_puts(out, "\"choices\":[],");
-        put_usage(g, out);
-        buf_puts(out, "}\n\n");
-    }
-    buf_puts(out, "data: [DONE]\n\n");
-}
-
-static void write_message(struct choice *c, struct buf *out)
-{
-    buf_puts(out, "\"message\":{\"role\":\"assistant\",\"content\":");
-    json_put_string(out, buf_str(&c->content), c->content.len);
-    if (c->reasoning.len) {
-        buf_puts(out, ",\"reasoning_content\":");
-        json_put_string(out, buf_str(&c->reasoning), c->reasoning.len);
-        buf_puts(out, ",\"reasoning\":");
-        json_put_string(out, buf_str(&c->reasoning), c->reasoning.len);
-    }
-    buf_puts(out, ",\"refusal\":null}");
-}
-
-static void write_body(struct generation *g, struct buf *out)
-{
-    g->ended = true;
-    if (g->failure.code != API_OK) {
-        api_error_write(out, &g->failure);
-        return;
-    }
-    put_head(g, out);
-    buf_puts(out, "\"choices\":[");
-    for (unsigned i = 0; i < g->n; i++) {
-        struct choice *c = &g->choices[i];
-        buf_printf(out, "%s{\"index\":%u,", i ? "," : "", i);
-        if (g->shape == GENERATION_CHAT) {
-            write_message(c, out);
-        } else {
-            buf_puts(out, "\"text\":");
-            json_put_string(out, buf_str(&c->content), c->content.len);
-        }
-        put_logprobs(g, c, out);
-        buf_printf(out, ",\"finish_reason\":\"%s\"}", finish_name(c->finish));
-    }
-    buf_puts(out, "],");
-    put_usage(g, out);
-    buf_putc(out, '}');
 }
 
 /* ---- the account ------------------------------------------------------------------------------ */
@@ -581,8 +342,8 @@ static void write_body(struct generation *g, struct buf *out)
 static void count_tokens(const struct generation *g, struct ledger_counts *out)
 {
     *out = (struct ledger_counts){.prompt_tokens = g->prompt_tokens};
-    for (unsigned i = 0; i < g->n; i++) {
-        const struct choice *c = &g->choices[i];
+    for (unsigned i = 0; i < g->w.n; i++) {
+        const struct choice *c = &g->w.choices[i];
         out->completion_tokens += c->done ? c->usage.completion_tokens : c->tokens;
         out->reasoning_tokens += c->reasoning_tokens;
     }
@@ -590,13 +351,13 @@ static void count_tokens(const struct generation *g, struct ledger_counts *out)
 
 static const char *row_finish(const struct generation *g)
 {
-    const char *name = g->failure.code == API_OK ? "stop" : "error";
-    for (unsigned i = 0; i < g->n; i++) {
-        const struct choice *c = &g->choices[i];
+    const char *name = g->w.failure.code == API_OK ? "stop" : "error";
+    for (unsigned i = 0; i < g->w.n; i++) {
+        const struct choice *c = &g->w.choices[i];
         if (c->done && c->finish != ENGINE_FINISH_STOP && c->finish != ENGINE_FINISH_LENGTH)
-            return finish_name(c->finish);
-        if (g->failure.code == API_OK && c->finish == ENGINE_FINISH_LENGTH)
-            name = finish_name(c->finish);
+            return writer_finish_name(c->finish);
+        if (g->w.failure.code == API_OK && c->finish == ENGINE_FINISH_LENGTH)
+            name = writer_finish_name(c->finish);
     }
     return name;
 }
@@ -604,10 +365,10 @@ static const char *row_finish(const struct generation *g)
 /* Ends the admission. `cut_off`: nobody reads the answer to its end. */
 static void account(struct generation *g, bool cut_off)
 {
-    unsigned status = g->streamed ? 200 : cut_off ? 0 : api_code_status(g->failure.code);
-    const struct choice *first = &g->choices[0];
+    unsigned status = g->w.streamed ? 200 : cut_off ? 0 : api_code_status(g->w.failure.code);
+    const struct choice *first = &g->w.choices[0];
     struct ledger_end end = {
-        .failed = cut_off || g->failure.code != API_OK,
+        .failed = cut_off || g->w.failure.code != API_OK,
         .queue_us = first->done ? (int64_t)first->usage.queue_us : -1,
         .ttft_us = g->first_token_us ? (int64_t)g->first_token_us : -1,
         .http_status = (int)status,
@@ -646,8 +407,8 @@ static bool end_is_due(struct generation *g)
     if (!g->accounted)
         account(g, false);
     enum admission_state state = admission_state(g->admission);
-    if (state == ADMISSION_LOST && g->failure.code == API_OK)
-        api_fail(&g->failure, API_STORAGE, NULL,
+    if (state == ADMISSION_LOST && g->w.failure.code == API_OK)
+        api_fail(&g->w.failure, API_STORAGE, NULL,
                  "The usage of this request could not be stored, so its answer does not count as "
                  "complete; the administrator finds details in the log.");
     return state != ADMISSION_ENDING;
@@ -660,20 +421,20 @@ static enum generation_state pull_choices(struct generation *g, struct buf *out)
 {
     size_t before = out->len;
     bool any = false, all_done = true;
-    for (unsigned i = 0; i < g->n; i++) {
-        struct choice *c = &g->choices[i];
-        any |= read_events(g, c);
+    for (unsigned i = 0; i < g->w.n; i++) {
+        struct choice *c = &g->w.choices[i];
+        any |= read_events(g, &g->sources[i]);
         all_done &= c->done;
-        if (g->streamed)
-            write_chunks(g, c, out);
-        if (g->streamed && out->len - before >= PULL_BYTES && !all_done)
+        if (g->w.streamed)
+            g->w.writer->events(&g->w, c, out);
+        if (g->w.streamed && out->len - before >= PULL_BYTES && !all_done)
             return GENERATION_MORE;
     }
-    bool failed = g->failure.code != API_OK;
+    bool failed = g->w.failure.code != API_OK;
     if (failed)
         generation_cancel(g);
-    if (!all_done && !(failed && g->streamed))
-        return any ? GENERATION_MORE : GENERATION_WAIT;
+    if (!all_done && !(failed && g->w.streamed))
+        return any || out->len > before ? GENERATION_MORE : GENERATION_WAIT;
     return GENERATION_END;
 }
 
@@ -690,17 +451,18 @@ enum generation_state generation_pull(struct generation *g, struct buf *out)
     }
     if (!end_is_due(g))
         return out->len > before ? GENERATION_MORE : GENERATION_WAIT;
-    if (g->streamed)
-        write_stream_end(g, out);
+    g->ended = true;
+    if (g->w.streamed)
+        g->w.writer->end(&g->w, out);
     else
-        write_body(g, out);
+        g->w.writer->body(&g->w, out);
     return GENERATION_END;
 }
 
 unsigned generation_status(const struct generation *g, unsigned *retry_after_s)
 {
-    *retry_after_s = g->failure.retry_after_s;
-    return api_code_status(g->failure.code);
+    *retry_after_s = g->w.failure.retry_after_s;
+    return api_code_status(g->w.failure.code);
 }
 
 void generation_summarise(const struct generation *g, struct generation_summary *out)
@@ -708,12 +470,12 @@ void generation_summarise(const struct generation *g, struct generation_summary 
     *out = (struct generation_summary){.finish = "stop",
                                        .prompt_tokens = g->prompt_tokens,
                                        .first_token_us = g->first_token_us};
-    for (unsigned i = 0; i < g->n; i++) {
-        const struct choice *c = &g->choices[i];
+    for (unsigned i = 0; i < g->w.n; i++) {
+        const struct choice *c = &g->w.choices[i];
         out->completion_tokens += c->done ? c->usage.completion_tokens : c->tokens;
         if (!c->done)
             out->finish = "abandoned";
         else if (c->finish != ENGINE_FINISH_STOP)
-            out->finish = finish_name(c->finish);
+            out->finish = writer_finish_name(c->finish);
     }
 }

@@ -15,16 +15,16 @@
 #include "api/params.h"
 #include "api/stream.h"
 #include "api/use.h"
+#include "api/writer.h"
 #include "usage/ledger.h"
-
-enum generation_shape { GENERATION_CHAT, GENERATION_TEXT };
 
 struct generation_spec {
     const struct api_model *model;
     const struct api_call *call; /* who asks; borrowed for the call */
     const struct use *use;       /* the prompt of the registry in it, NULL = none; borrowed */
     enum ledger_class class;     /* how the ledger counts it; interactive = by who asks */
-    enum generation_shape shape;
+    const struct writer *writer; /* in what form it is told */
+    void *state_take;            /* the writer's, NULL = none; taken also when starting fails */
     const struct params *params; /* borrowed for the call */
     const int32_t *tokens;       /* prompt, borrowed for the call */
     size_t n_tokens;
@@ -50,8 +50,8 @@ enum generation_state {
 };
 
 /* Appends the next events (stream) or, at the end, the body. At most about 16 KiB per call for
- * streams. The end, which is `data: [DONE]` with the usage before it, or the whole body, comes after the
- * usage row is committed; if that fails an error (API_STORAGE) stands in its place. */
+ * streams. The end of a stream, or the whole body, comes after the usage row is committed; if that
+ * fails an error (API_STORAGE) stands in its place. */
 enum generation_state generation_pull(struct generation *g, struct buf *out);
 
 /* HTTP status of a whole (not streamed) answer after GENERATION_END. */

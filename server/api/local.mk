@@ -18,4 +18,6 @@ libserver_a_SOURCES += \
 	server/api/stream.c server/api/stream.h \
 	server/api/templates.c server/api/templates.h \
 	server/api/tokens.c server/api/tokens.h \
-	server/api/use.c server/api/use.h
+	server/api/use.c server/api/use.h \
+	server/api/writer.c server/api/writer.h \
+	server/api/writer_completions.c
