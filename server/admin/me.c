@@ -119,7 +119,8 @@ static bool by_directory(const struct api_call *call, const struct login_request
     return ok;
 }
 
-/* False with *e set; else *out says how it went. Passwords of local persons never go to the directory. */
+/* False with *e set; else *out says how it went. Passwords of local persons never go to the
+ * directory. */
 static bool attempt(const struct api_call *call, const struct login_request *r,
                     struct login_result *out, struct api_error *e)
 {
