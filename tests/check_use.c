@@ -64,6 +64,8 @@ static void expect_answer(enum admin_who who, const char *path, const char *body
 {
     json_t *v = admin_call(&rig, who, "POST", path, NULL, body, 200);
     ck_assert_str_eq(admin_text(v, "choices/0/message/content"), text);
+    ck_assert_str_eq(admin_text(v, "prompt/id"), "office/greet"); /* what was resolved */
+    ck_assert_str_eq(admin_text(v, "prompt/version"), "1");
     json_decref(v);
 }
 
