@@ -3,6 +3,7 @@ admin_browser_sources = tests/admin_browser.c tests/admin_browser.h $(admin_test
 
 check_PROGRAMS += tests/check_admin_login tests/check_admin_people
 tests_check_admin_login_SOURCES = tests/check_admin_login.c tests/issuer.c tests/issuer.h \
+	tests/slapd.c tests/slapd.h \
 	$(issuer_key_sources) $(admin_browser_sources)
 tests_check_admin_login_LDADD = $(SERVER_TEST_LDADD)
 tests_check_admin_people_SOURCES = tests/check_admin_people.c $(admin_browser_sources)

@@ -1,4 +1,5 @@
-/* Logging in over HTTP: passwords, cookies, CSRF, one's own password and sessions, and an issuer. */
+/* Logging in over HTTP: passwords, cookies, CSRF, one's own password and sessions, an
+ * issuer, a directory. */
 #include <config.h>
 
 #include "admin_browser.h"
@@ -12,6 +13,7 @@
 #include "auth/people.h"
 #include "auth/session.h"
 #include "issuer.h"
+#include "slapd.h"
 
 static struct admin_rig rig;
 static const char right[] = "kq7w-zt2-right";
@@ -556,6 +558,101 @@ START_TEST(without_an_issuer_there_is_no_such_login)
 }
 END_TEST
 
+/* ---- a directory ------------------------------------------------------------------------------ */
+
+static struct slapd directory;
+
+static void directory_setup(void)
+{
+    static const char map[] =
+        "{\"groups\": [{\"group\": \"cn=line3," SLAPD_GROUPS "\", \"department\": \"Works/Line 3\","
+        " \"roles\": [\"user\"]}]}";
+    struct ldap_options opt = LDAP_OPTIONS_DEFAULT;
+    struct service *s;
+    struct err e = ERR_INIT;
+    admin_rig_open(&rig);
+    s = rig.server.service;
+    slapd_start(&directory);
+    opt.url = directory.tls_url;
+    opt.ca_file = directory.ca_file;
+    opt.bind_dn = SLAPD_SERVICE;
+    opt.bind_password = "service-secret";
+    opt.base_dn = SLAPD_BASE;
+    ck_assert_msg(ldap_directory_create(&opt, &s->ldap, &e), "%s", e.msg);
+    ck_assert_msg(identity_map_parse(map, sizeof map - 1, &s->identities, &e), "%s", e.msg);
+}
+
+static void directory_teardown(void)
+{
+    admin_rig_close(&rig);
+    slapd_stop(&directory);
+}
+
+START_TEST(a_directory_logs_in_and_places_people)
+{
+    struct browser b;
+    browser_login(&b, &rig, "L.Wei", "blue horse 7");
+    json_t *v = browser_call(&b, "GET", "/admin/v1/me", NULL, NULL, 200);
+    const char *user = admin_path("users/%" PRId64, admin_number(v, "id"));
+    ck_assert_str_eq(admin_text(v, "login"), "l.wei");
+    ck_assert_int_eq(admin_number(v, "department_id"), rig.line3);
+    json_decref(v);
+    v = admin_call(&rig, BY_ADMIN, "GET", user, NULL, NULL, 200);
+    ck_assert_str_eq(admin_text(v, "name"), "Lin Wei 林维");
+    ck_assert_str_eq(admin_text(v, "source"), "ldap");
+    ck_assert_str_eq(admin_text(v, "email"), "l.wei@plant.example");
+    json_decref(v);
+    browser_refused(&b, "POST", "/admin/v1/me/password", NULL,
+                    "{\"current\":\"blue horse 7\",\"new\":\"long-enough-77\"}", 409, "conflict");
+    /* again: the same person, and disabled here whatever the directory says */
+    browser_login(&b, &rig, "l.wei", "blue horse 7");
+    admin_expect(&rig, BY_ADMIN, "GET", user, NULL, NULL, 200);
+    admin_expect(&rig, BY_ADMIN, "PATCH", user, admin_if_match(admin_etag(&rig)),
+                 "{\"disabled\":true}", 200);
+    ck_assert_int_eq(browser_try(&rig, "l.wei", "blue horse 7"), 401);
+    browser_refused(&b, "GET", "/admin/v1/me", NULL, NULL, 401, "missing_api_key");
+}
+END_TEST
+
+START_TEST(a_directory_answers_everybody_alike)
+{
+    char wrong[1024];
+    ck_assert_int_eq(browser_try(&rig, "l.wei", "not-the-password"), 401);
+    snprintf(wrong, sizeof wrong, "%s", buf_str(&rig.last.body));
+    const char *const logins[] = {"nobody", "nopassword", "王伟", "*", "l.wei\x01"};
+    for (size_t i = 0; i < sizeof logins / sizeof logins[0]; i++) {
+        ck_assert_int_eq(browser_try(&rig, logins[i], "not-the-password"), 401);
+        ck_assert_str_eq(buf_str(&rig.last.body), wrong);
+    }
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(browser_try(&rig, "l.wei", "not-the-password"), 401);
+    ck_assert_int_eq(browser_try(&rig, "l.wei", "blue horse 7"), 429);
+    admin_refused(&rig, BY_NOBODY, "POST", "/admin/v1/login", NULL,
+                  "{\"login\":\"m.zhao\",\"password\":\"m-secret\"}", 403, "not_allowed");
+}
+END_TEST
+
+/* Local persons go on logging in when the directory is down; others are told so and not counted. */
+START_TEST(a_directory_may_be_down)
+{
+    struct browser b;
+    struct ldap_options opt = LDAP_OPTIONS_DEFAULT;
+    struct service *s = rig.server.service;
+    struct err e = ERR_INIT;
+    opt.url = "ldaps://127.0.0.1:1";
+    opt.base_dn = SLAPD_BASE;
+    struct ldap_directory *up = s->ldap;
+    ck_assert_msg(ldap_directory_create(&opt, &s->ldap, &e), "%s", e.msg);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(browser_try(&rig, "l.wei", "blue horse 7"), 503);
+    browser_enter(&b, &rig, BY_USER, right);
+    ldap_directory_destroy(&s->ldap);
+    s->ldap = up;
+    browser_login(&b, &rig, "l.wei", "blue horse 7");
+    ck_assert_int_eq(browser_try(&rig, "王伟", right), 200);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("admin_login");
@@ -583,5 +680,15 @@ int main(void)
     tcase_add_test(tc, pages_to_return_to_are_our_own);
     tcase_add_test(tc, who_may_not_come_in_by_the_issuer);
     suite_add_tcase(s, tc);
+    if (slapd_is_installed()) {
+        tc = tcase_create("directory");
+        tcase_add_checked_fixture(tc, directory_setup, directory_teardown);
+        tcase_add_test(tc, a_directory_logs_in_and_places_people);
+        tcase_add_test(tc, a_directory_answers_everybody_alike);
+        tcase_add_test(tc, a_directory_may_be_down);
+        suite_add_tcase(s, tc);
+    } else {
+        printf("SKIP: login at a directory: slapd and ldap-utils are not installed\n");
+    }
     return admin_main(s);
 }

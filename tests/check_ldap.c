@@ -1,237 +1,22 @@
-/* Login against a real slapd, started here in a folder of its own on free loopback ports and filled
- * by ldapadd: plain, StartTLS and ldaps, groups both ways, and everything that must be refused. */
+/* Login against a real slapd (slapd.c): plain, StartTLS and ldaps, groups both ways, and everything
+ * that must be refused. */
 #include <config.h>
 
-#include <arpa/inet.h>
 #include <check.h>
-#include <dirent.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "auth/ldap.h"
 #include "auth/principal.h"
 #include "base/clock.h"
-#include "issuer_keys.h"
+#include "slapd.h"
 
-#define BASE "dc=plant,dc=example"
-#define PEOPLE "ou=people," BASE
-#define GROUPS "ou=groups," BASE
-#define SERVICE "cn=seekd," BASE
-
-static char folder[] = "check_ldap.XXXXXX";
-static char plain_url[64], tls_url[64], wrong_host_url[64], ca_file[64], other_ca_file[64];
-static pid_t slapd;
-
-/* ---- the directory --------------------------------------------------------------------------- */
-
-static void write_file(const char *name, const char *text)
-{
-    char path[64];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = fopen(path, "w");
-    ck_assert_ptr_nonnull(f);
-    fputs(text, f);
-    ck_assert_int_eq(fclose(f), 0);
-}
-
-static const char config_text[] =
-    "include /etc/ldap/schema/core.schema\n"
-    "include /etc/ldap/schema/cosine.schema\n"
-    "include /etc/ldap/schema/inetorgperson.schema\n"
-    "modulepath /usr/lib/ldap\n"
-    "moduleload back_mdb\n"
-    "moduleload memberof\n"
-    /* what a careless administrator allows: an empty password binds as nobody, with success */
-    "allow bind_anon_dn\n"
-    "TLSCACertificateFile ca.pem\n"
-    "TLSCertificateFile cert.pem\n"
-    "TLSCertificateKeyFile key.pem\n"
-    "database mdb\n"
-    "suffix " BASE "\n"
-    "rootdn cn=root," BASE "\n"
-    "rootpw root-secret\n"
-    "directory db\n"
-    "maxsize 16777216\n"
-    "overlay memberof\n"
-    "access to attrs=userPassword by anonymous auth by * none\n"
-    "access to dn.subtree=\"ou=sealed," BASE "\" by dn.exact=\"" SERVICE
-    "\" tls_ssf=128 read by * none\n"
-    "access to * by dn.exact=\"" SERVICE "\" read by * none\n";
-
-#define PERSON(ou, uid, cn, mail, password)                                                        \
-    "dn: uid=" uid "," ou BASE "\nobjectClass: inetOrgPerson\nuid: " uid "\nsn: x\ncn: " cn        \
-    "\nmail: " mail "\n" password "\n"
-static const char entries_text[] =
-    "dn: " BASE "\nobjectClass: dcObject\nobjectClass: organization\no: Plant\ndc: plant\n\n"
-    "dn: ou=people," BASE "\nobjectClass: organizationalUnit\nou: people\n\n"
-    "dn: ou=sealed," BASE "\nobjectClass: organizationalUnit\nou: sealed\n\n"
-    "dn: ou=groups," BASE "\nobjectClass: organizationalUnit\nou: groups\n\n"
-    "dn: " SERVICE "\nobjectClass: applicationProcess\nobjectClass: simpleSecurityObject\n"
-    "cn: seekd\nuserPassword: service-secret\n\n" PERSON(
-        "ou=people,", "l.wei", "Lin Wei \u6797\u7ef4", "l.wei@plant.example",
-        "userPassword: blue horse 7\n") PERSON("ou=people,", "m.zhao", "Zhao Min",
-                                               "shared@plant.example", "userPassword: m-secret\n")
-        PERSON("ou=people,", "m.chen", "Chen Mo", "shared@plant.example",
-               "userPassword: c-secret\n")
-            PERSON("ou=people,", "nopassword", "No Password", "no@plant.example", "")
-                PERSON("ou=sealed,", "s.wu", "Wu Sealed", "wu@plant.example",
-                       "userPassword: s-secret\n") "dn: cn=odd," PEOPLE
-                                                   "\nobjectClass: inetOrgPerson\nuid: "
-                                                   "a*b(c)\\d\nsn: x\ncn: odd\n"
-                                                   "userPassword: odd-secret\n\n"
-                                                   "dn: cn=control," PEOPLE
-                                                   "\nobjectClass: inetOrgPerson\nuid: "
-                                                   "control\nuid:: YQpi\nsn: x\n"
-                                                   "cn: control\nemployeeType: "
-                                                   "control\nuserPassword: control-secret\n\n"
-                                                   "dn: ou=elsewhere," BASE
-                                                   "\nobjectClass: referral\nobjectClass: "
-                                                   "extensibleObject\n"
-                                                   "ou: elsewhere\nref: "
-                                                   "ldap://127.0.0.1:1/ou=elsewhere," BASE "\n\n"
-                                                   "dn: cn=line3," GROUPS
-                                                   "\nobjectClass: groupOfNames\ncn: "
-                                                   "line3\nmember: uid=l.wei," PEOPLE
-                                                   "\nmember: uid=m.chen," PEOPLE "\n\n"
-                                                   "dn: cn=\u7f16\u8f91," GROUPS
-                                                   "\nobjectClass: groupOfNames\ncn: \u7f16\u8f91\n"
-                                                   "member: uid=l.wei," PEOPLE "\n\n"
-                                                   "dn: cn=lab," GROUPS
-                                                   "\nobjectClass: groupOfNames\ncn: lab\nmember: "
-                                                   "cn=odd," PEOPLE "\n";
-
-/* A socket that listens on a free port; nobody accepts what arrives. */
-static int listen_free(unsigned *port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    ck_assert_int_eq(listen(fd, 16), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    *port = ntohs(a.sin_port);
-    return fd;
-}
-
-static pid_t spawn(const char *const *argv)
-{
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!freopen("/dev/null", "w", stdout))
-        _exit(127);
-    execvp(argv[0], (char *const *)(uintptr_t)argv);
-    _exit(127);
-}
-
-/* Its exit status, -1 when there is none. */
-static int wait_for(pid_t pid)
-{
-    int status;
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status)
-                                                                           : -1;
-}
-
-static bool is_up(unsigned port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                            .sin_port = htons((uint16_t)port)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool up = connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
-    close(fd);
-    return up;
-}
-
-static void directory_files(void)
-{
-    char path[64];
-    struct issuer_tls tls, other;
-    snprintf(folder, sizeof folder, "check_ldap.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/db", folder);
-    ck_assert_int_eq(mkdir(path, 0700), 0);
-    issuer_tls_init(&tls, ISSUER_LOOPBACK);
-    issuer_tls_init(&other, ISSUER_LOOPBACK);
-    write_file("slapd.conf", config_text);
-    write_file("entries.ldif", entries_text);
-    write_file("ca.pem", tls.ca);
-    write_file("cert.pem", tls.cert);
-    write_file("key.pem", tls.key);
-    write_file("other.pem", other.ca);
-    issuer_tls_release(&tls);
-    issuer_tls_release(&other);
-    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", folder);
-    snprintf(other_ca_file, sizeof other_ca_file, "%s/other.pem", folder);
-}
-
-static void remove_files(const char *path)
-{
-    DIR *dir = opendir(path);
-    for (struct dirent *d; dir && (d = readdir(dir));) {
-        char name[512];
-        snprintf(name, sizeof name, "%s/%s", path, d->d_name);
-        if (d->d_name[0] != '.')
-            unlink(name);
-    }
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
-
-static void directory_stop(void)
-{
-    char path[64];
-    kill(slapd, SIGTERM);
-    wait_for(slapd);
-    snprintf(path, sizeof path, "%s/db", folder);
-    remove_files(path);
-    remove_files(folder);
-}
-
-static void directory_start(void)
-{
-    unsigned plain_port, tls_port;
-    char urls[256], conf[64], entries[64];
-    directory_files();
-    int a = listen_free(&plain_port), b = listen_free(&tls_port);
-    close(a);
-    close(b);
-    snprintf(plain_url, sizeof plain_url, "ldap://127.0.0.1:%u", plain_port);
-    snprintf(tls_url, sizeof tls_url, "ldaps://127.0.0.1:%u", tls_port);
-    snprintf(wrong_host_url, sizeof wrong_host_url, "ldaps://127.0.0.2:%u", tls_port);
-    snprintf(urls, sizeof urls, "%s %s %s", plain_url, tls_url, wrong_host_url);
-    snprintf(conf, sizeof conf, "slapd.conf");
-    snprintf(entries, sizeof entries, "%s/entries.ldif", folder);
-    slapd = fork();
-    ck_assert_int_ge(slapd, 0);
-    if (slapd == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (chdir(folder) == 0)
-            execlp("slapd", "slapd", "-f", conf, "-h", urls, "-d", "0", (char *)NULL);
-        _exit(127);
-    }
-    for (int i = 0; i < 200 && !is_up(plain_port); i++)
-        usleep(50000);
-    ck_assert_msg(is_up(plain_port), "slapd does not start");
-    const char *const add[] = {"ldapadd",       "-x", "-M",          "-H", plain_url, "-D",
-                               "cn=root," BASE, "-w", "root-secret", "-f", entries,   NULL};
-    int rc = wait_for(spawn(add));
-    if (rc != 0)
-        directory_stop();
-    ck_assert_int_eq(rc, 0);
-}
+static struct slapd dir;
 
 /* ---- helpers --------------------------------------------------------------------------------- */
 
@@ -239,10 +24,10 @@ static struct ldap_options options(const char *url)
 {
     struct ldap_options opt = LDAP_OPTIONS_DEFAULT;
     opt.url = url;
-    opt.ca_file = ca_file;
-    opt.bind_dn = SERVICE;
+    opt.ca_file = dir.ca_file;
+    opt.bind_dn = SLAPD_SERVICE;
     opt.bind_password = "service-secret";
-    opt.base_dn = BASE;
+    opt.base_dn = SLAPD_BASE;
     opt.timeout_ms = 5000;
     return opt;
 }
@@ -291,13 +76,13 @@ static void expect_lin_wei(const struct identity *id)
     ck_assert_str_eq(id->name, "Lin Wei \u6797\u7ef4");
     ck_assert_str_eq(id->email, "l.wei@plant.example");
     ck_assert_uint_eq(id->n_groups, 2);
-    ck_assert(in_group(id, "cn=line3," GROUPS));
-    ck_assert(in_group(id, "cn=\u7f16\u8f91," GROUPS));
+    ck_assert(in_group(id, "cn=line3," SLAPD_GROUPS));
+    ck_assert(in_group(id, "cn=\u7f16\u8f91," SLAPD_GROUPS));
 }
 
 START_TEST(logs_in_by_member_of)
 {
-    struct ldap_options opt = options(plain_url);
+    struct ldap_options opt = options(dir.plain_url);
     struct identity id;
     struct err e = login_with(&opt, "L.Wei", "blue horse 7", &id);
     ck_assert_msg(e.code == ERR_NONE, "%s", e.msg);
@@ -308,10 +93,10 @@ END_TEST
 
 START_TEST(logs_in_by_group_search)
 {
-    struct ldap_options opt = options(plain_url);
+    struct ldap_options opt = options(dir.plain_url);
     struct identity id;
     opt.group_attribute = "";
-    opt.group_base = GROUPS;
+    opt.group_base = SLAPD_GROUPS;
     struct err e = login_with(&opt, "l.wei", "blue horse 7", &id);
     ck_assert_msg(e.code == ERR_NONE, "%s", e.msg);
     expect_lin_wei(&id);
@@ -328,8 +113,8 @@ START_TEST(maps_to_department)
     static const char map_text[] =
         "{\"groups\":[{\"group\":\"CN=Line3, OU=Groups, DC=plant, DC=example\","
         "\"department\":\"Works/Line 3\",\"roles\":[\"user\"]},"
-        "{\"group\":\"cn=\u7f16\u8f91," GROUPS "\",\"roles\":[\"editor\"]}]}";
-    struct ldap_options opt = options(plain_url);
+        "{\"group\":\"cn=\u7f16\u8f91," SLAPD_GROUPS "\",\"roles\":[\"editor\"]}]}";
+    struct ldap_options opt = options(dir.plain_url);
     struct identity id;
     struct identity_map *m;
     struct identity_place place;
@@ -346,7 +131,7 @@ END_TEST
 
 START_TEST(refuses_wrong_passwords)
 {
-    struct ldap_options opt = options(plain_url);
+    struct ldap_options opt = options(dir.plain_url);
     expect(&opt, "l.wei", "blue horse 8", ERR_NOT_FOUND);
     expect(&opt, "l.wei", "m-secret", ERR_NOT_FOUND);
     expect(&opt, "l.wei", "", ERR_NOT_FOUND); /* the directory would say yes */
@@ -367,15 +152,15 @@ START_TEST(takes_logins_literally)
     static const char *const bad[] = {
         "*",       "l.*",    "l.wei)(uid=*",      "*)(objectClass=*", "",
         "l.wei\n", "l.wei)", "\\6c.wei",          "l.wei\\00",        "{dn}",
-        "{login}", "\xff",   "uid=l.wei," PEOPLE, "l.wei)(|(uid=*"};
-    struct ldap_options opt = options(plain_url);
+        "{login}", "\xff",   "uid=l.wei," SLAPD_PEOPLE, "l.wei)(|(uid=*"};
+    struct ldap_options opt = options(dir.plain_url);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect(&opt, bad[i], "blue horse 7", ERR_NOT_FOUND);
     struct identity id;
     struct err e = login_with(&opt, "a*b(c)\\d", "odd-secret", &id);
     ck_assert_msg(e.code == ERR_NONE, "%s", e.msg);
     ck_assert_str_eq(id.login, "a*b(c)\\d");
-    ck_assert(in_group(&id, "cn=lab," GROUPS));
+    ck_assert(in_group(&id, "cn=lab," SLAPD_GROUPS));
     identity_release(&id);
 }
 END_TEST
@@ -395,14 +180,14 @@ END_TEST
 
 START_TEST(refuses_ambiguous_and_odd_entries)
 {
-    struct ldap_options opt = options(plain_url);
+    struct ldap_options opt = options(dir.plain_url);
     opt.user_filter = "(mail={login})";
     expect(&opt, "shared@plant.example", "m-secret", ERR_CONFLICT);
     expect(&opt, "l.wei@plant.example", "blue horse 7", ERR_NONE);
-    opt = options(plain_url);
+    opt = options(dir.plain_url);
     opt.subject_attribute = "employeeNumber"; /* nobody has one */
     expect(&opt, "l.wei", "blue horse 7", ERR_FORMAT);
-    opt = options(plain_url);
+    opt = options(dir.plain_url);
     opt.user_filter = "(&(employeeType={login})";
     expect(&opt, "control", "control-secret", ERR_ARG); /* parentheses do not close */
 }
@@ -410,24 +195,24 @@ END_TEST
 
 START_TEST(reports_service_account)
 {
-    struct ldap_options opt = options(plain_url);
+    struct ldap_options opt = options(dir.plain_url);
     opt.bind_password = "wrong";
     struct err e = login_with(&opt, "l.wei", "blue horse 7", NULL);
     ck_assert_int_eq(e.code, ERR_ARG);
     ck_assert_ptr_nonnull(strstr(e.msg, "service account"));
-    opt = options(plain_url);
+    opt = options(dir.plain_url);
     opt.bind_dn = opt.bind_password = ""; /* anonymous: this directory shows nothing */
     expect(&opt, "l.wei", "blue horse 7", ERR_ARG);
-    opt = options(plain_url);
-    opt.base_dn = "ou=nowhere," BASE;
+    opt = options(dir.plain_url);
+    opt.base_dn = "ou=nowhere," SLAPD_BASE;
     expect(&opt, "l.wei", "blue horse 7", ERR_ARG);
 }
 END_TEST
 
 START_TEST(follows_no_referrals)
 {
-    struct ldap_options opt = options(plain_url);
-    opt.base_dn = "ou=elsewhere," BASE;
+    struct ldap_options opt = options(dir.plain_url);
+    opt.base_dn = "ou=elsewhere," SLAPD_BASE;
     expect(&opt, "l.wei", "blue horse 7", ERR_UNSUPPORTED);
 }
 END_TEST
@@ -436,11 +221,11 @@ END_TEST
 
 START_TEST(logs_in_over_tls)
 {
-    struct ldap_options opt = options(tls_url);
+    struct ldap_options opt = options(dir.tls_url);
     expect(&opt, "l.wei", "blue horse 7", ERR_NONE);
     expect(&opt, "s.wu", "s-secret", ERR_NONE); /* shown over TLS only */
     expect(&opt, "s.wu", "x", ERR_NOT_FOUND);
-    opt = options(plain_url);
+    opt = options(dir.plain_url);
     expect(&opt, "s.wu", "s-secret", ERR_NOT_FOUND);
     opt.start_tls = true;
     expect(&opt, "s.wu", "s-secret", ERR_NONE);
@@ -449,17 +234,17 @@ END_TEST
 
 START_TEST(checks_certificates)
 {
-    const char *const urls[] = {tls_url, plain_url};
+    const char *const urls[] = {dir.tls_url, dir.plain_url};
     setenv("LDAPTLS_REQCERT", "never", 1); /* somebody's ldap.conf does not weaken ours */
     for (size_t i = 0; i < 2; i++) {
         struct ldap_options opt = options(urls[i]);
         opt.start_tls = i == 1;
-        opt.ca_file = other_ca_file;
+        opt.ca_file = dir.other_ca_file;
         expect(&opt, "l.wei", "blue horse 7", ERR_IO);
         opt.ca_file = ""; /* the system's */
         expect(&opt, "l.wei", "blue horse 7", ERR_IO);
     }
-    struct ldap_options opt = options(wrong_host_url);
+    struct ldap_options opt = options(dir.wrong_host_url);
     expect(&opt, "l.wei", "blue horse 7", ERR_IO);
 }
 END_TEST
@@ -483,7 +268,7 @@ START_TEST(gives_up_in_handshake)
     unsigned port;
     char url[64];
     pthread_t thread;
-    int fd = listen_free(&port);
+    int fd = slapd_listen_free(&port);
     ck_assert_int_eq(pthread_create(&thread, NULL, answer_once, &fd), 0);
     snprintf(url, sizeof url, "ldap://127.0.0.1:%u", port);
     struct ldap_options opt = options(url);
@@ -502,7 +287,7 @@ END_TEST
 START_TEST(gives_up_in_time)
 {
     unsigned port;
-    int fd = listen_free(&port);
+    int fd = slapd_listen_free(&port);
     for (int way = 0; way < 3; way++) { /* plain, StartTLS, ldaps */
         char url[64];
         snprintf(url, sizeof url, "%s://127.0.0.1:%u", way == 2 ? "ldaps" : "ldap", port);
@@ -523,7 +308,7 @@ END_TEST
 START_TEST(tries_servers_in_turn)
 {
     char urls[200];
-    snprintf(urls, sizeof urls, "ldap://127.0.0.1:1 %s", plain_url);
+    snprintf(urls, sizeof urls, "ldap://127.0.0.1:1 %s", dir.plain_url);
     struct ldap_options opt = options(urls);
     expect(&opt, "l.wei", "blue horse 7", ERR_NONE);
 }
@@ -556,7 +341,7 @@ START_TEST(serves_many_threads)
     pthread_t threads[4];
     struct crowd c = {0};
     struct err e = ERR_INIT;
-    struct ldap_options opt = options(tls_url);
+    struct ldap_options opt = options(dir.tls_url);
     ck_assert_msg(ldap_directory_create(&opt, &c.d, &e), "%s", e.msg);
     for (size_t i = 0; i < 4; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, log_in_often, &c), 0);
@@ -621,25 +406,25 @@ START_TEST(checks_options)
     opt.url = "ldap://directory.example.com";
     opt.start_tls = true;
     ck_assert_int_eq(create_code(&opt), ERR_NONE);
-    opt.group_base = GROUPS;
+    opt.group_base = SLAPD_GROUPS;
     opt.group_filter = "(member=x)";
     ck_assert_int_eq(create_code(&opt), ERR_ARG);
 }
 END_TEST
 
-static bool is_installed(const char *program)
+static void directory_start(void)
 {
-    return wait_for(spawn((const char *const[]){"sh", "-c", "command -v \"$0\" >/dev/null", program,
-                                                NULL})) == 0;
+    slapd_start(&dir);
+}
+
+static void directory_stop(void)
+{
+    slapd_stop(&dir);
 }
 
 int main(void)
 {
-    char path[4096];
-    const char *own = getenv("PATH");
-    snprintf(path, sizeof path, "%s:/usr/sbin:/sbin", own ? own : "/usr/bin:/bin");
-    setenv("PATH", path, 1);
-    if (!is_installed("slapd") || !is_installed("ldapadd")) {
+    if (!slapd_is_installed()) {
         printf("SKIP: slapd and ldap-utils are not installed\n");
         return 77;
     }
