@@ -78,6 +78,31 @@ START_TEST(a_key_file_may_only_infer)
 }
 END_TEST
 
+START_TEST(administration_has_a_port_of_its_own)
+{
+    struct test_server s;
+    struct http_options opt = test_options();
+    struct http_reply r;
+    int admin_port;
+    opt.admin_fd = test_listen(&admin_port);
+    test_server_start(&s, &opt, TEST_DATA);
+    static const struct {
+        bool admin;
+        const char *path;
+        int status;
+    } asked[] = {
+        {false, "/admin/v1/me", 404}, {true, "/admin/v1/me", 200}, {false, "/v1/models", 200},
+        {true, "/v1/models", 404},    {true, "/health", 200},      {false, "/health", 200},
+    };
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        http_get(asked[i].admin ? admin_port : s.port, asked[i].path, TEST_KEY, &r);
+        ck_assert_msg(r.status == asked[i].status, "%s: %d", asked[i].path, r.status);
+        http_reply_release(&r);
+    }
+    test_server_stop(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("admin");
@@ -87,6 +112,9 @@ int main(void)
     tcase_add_test(tc, takes_basic_credentials);
     tcase_add_test(tc, refuses_odd_queries);
     tcase_add_test(tc, a_key_file_may_only_infer);
+    suite_add_tcase(s, tc);
+    tc = tcase_create("ports");
+    tcase_add_test(tc, administration_has_a_port_of_its_own);
     suite_add_tcase(s, tc);
     return admin_main(s);
 }
