@@ -8,6 +8,7 @@ include tests/device/local.mk
 include tests/template.mk
 include tests/server.mk
 include tests/admin.mk
+include tests/ctl_admin.mk
 include tests/admin_people.mk
 include tests/admission.mk
 include tests/store.mk

@@ -20,9 +20,14 @@
 #include "api/route.h"
 
 /* One table per file of this folder. */
+extern const struct route_table ADMIN_SERVER;
 extern const struct route_table ADMIN_ME, ADMIN_OIDC, ADMIN_PEOPLE, ADMIN_KEYS;
 /* All of them; the last one is NULL. */
 extern const struct route_table *const ADMIN_TABLES[];
+/* The i-th row of the API's table and of these; NULL behind the last. */
+const struct route *admin_route_at(size_t i);
+/* All rows as an OpenAPI 3.1 document (owned); NULL when memory ran out. */
+json_t *admin_openapi(void);
 
 /* ---- what handlers share ---------------------------------------------------------------------- */
 

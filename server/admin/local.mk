@@ -6,7 +6,18 @@ libserver_a_SOURCES += \
 	server/admin/login.h \
 	server/admin/me.c \
 	server/admin/oidc.c \
+	server/admin/openapi.c \
 	server/admin/people.c \
+	server/admin/server.c \
 	server/admin/tables.c
 
 EXTRA_DIST += server/admin/README.md
+
+# A row that does not say who may call it fails the build.
+noinst_PROGRAMS += server/admin/check_routes
+server_admin_check_routes_SOURCES = server/admin/check_routes.c
+server_admin_check_routes_LDADD = $(SERVER_LIBS)
+all-local: server/admin/routes.checked
+server/admin/routes.checked: server/admin/check_routes$(EXEEXT)
+	$(AM_V_GEN)server/admin/check_routes$(EXEEXT) && echo checked > $@
+CLEANFILES += server/admin/routes.checked

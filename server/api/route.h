@@ -14,7 +14,7 @@
 struct schema;
 
 /* There is no default: a row that does not say who may call it does not pass the build
- * (ROUTES_CHECKED) nor tests/check_http.c. */
+ * (admin/check_routes.c, run by it). */
 enum route_access {
     ROUTE_UNSET,
     ROUTE_PUBLIC,    /* anybody */

@@ -9,15 +9,7 @@
 
 const struct route *route_at(size_t i)
 {
-    if (i < API_ROUTES.n)
-        return &API_ROUTES.rows[i];
-    i -= API_ROUTES.n;
-    for (size_t t = 0; ADMIN_TABLES[t]; t++) {
-        if (i < ADMIN_TABLES[t]->n)
-            return &ADMIN_TABLES[t]->rows[i];
-        i -= ADMIN_TABLES[t]->n;
-    }
-    return NULL;
+    return admin_route_at(i);
 }
 
 bool route_is_admin(const struct route *r)

@@ -188,6 +188,7 @@ bool service_open(const struct service_options *opt, struct service **out,
     s->database = path_in(opt->folder, "seekd.db");
     s->secure_cookies = opt->secure_cookies;
     s->retention = opt->retention;
+    s->started_at = clock_wall_s();
     TRY(open_logins(s, opt, e));
     TRY(open_database(s, opt, e));
     TRY(open_people(s, opt, first_password, e));

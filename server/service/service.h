@@ -38,6 +38,7 @@ struct service {
     bool secure_cookies;           /* cookies only over https */
     char *folder, *database;       /* paths */
     struct ledger_policy retention;
+    int64_t started_at; /* seconds since the epoch */
     struct care *care; /* the thread */
 };
 

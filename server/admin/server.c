@@ -1,0 +1,264 @@
+/* Owns: the server as a whole over HTTP: its state, backups, the full check, the list of endpoints.
+ * Refuses to know: how a backup or a check is made (store/, audit/).
+ *
+ * A backup's audit row is committed before the file is written: a copy that nobody is answerable for
+ * cannot come into being, and the row is in the copy. */
+#include <config.h>
+
+#include "admin/admin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api/schema.h"
+#include "audit/audit.h"
+#include "auth/vault.h"
+#include "base/clock.h"
+#include "engine.h"
+#include "service/service.h"
+#include "store/store.h"
+#include "usage/ledger.h"
+#include "usage/quota.h"
+#include "version.h"
+
+enum { PATH_BYTES = 4096 };
+
+/* ---- status ----------------------------------------------------------------------------------- */
+
+static json_t *model_json(const struct api_model *m)
+{
+    if (!m)
+        return json_null();
+    const struct engine_info *i = engine_info(m->engine);
+    struct engine_stats s;
+    engine_stats(m->engine, &s);
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:f, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:b}}",
+        "id", m->id, "architecture", i->architecture, "parameters", (json_int_t)i->n_params,
+        "weight_bytes", (json_int_t)i->weight_bytes, "kv_bytes", (json_int_t)i->kv_bytes,
+        "max_context", (json_int_t)i->max_context, "device", i->device_name, "software_device",
+        (int)i->software_device, "load_seconds", i->load_seconds, "engine", "running",
+        (json_int_t)s.running, "waiting", (json_int_t)s.waiting, "pages_used",
+        (json_int_t)s.pages_used, "pages_total", (json_int_t)s.pages_total, "requests",
+        (json_int_t)s.requests, "prompt_tokens", (json_int_t)s.prompt_tokens, "completion_tokens",
+        (json_int_t)s.completion_tokens, "preemptions", (json_int_t)s.preemptions, "cancelled",
+        (json_int_t)s.cancelled, "failed", (int)s.failed);
+}
+
+static json_t *database_json(const struct service *s)
+{
+    struct store_stats st;
+    store_stats(s->store, &st);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "path", s->database, "commits",
+                     (json_int_t)st.commits, "jobs", (json_int_t)st.jobs, "failed_jobs",
+                     (json_int_t)st.failed_jobs, "queued", (json_int_t)st.queued, "wal_bytes",
+                     (json_int_t)st.wal_bytes, "read_only", (int)st.read_only);
+}
+
+static json_t *ledger_json(const struct service *s)
+{
+    struct ledger_stats l;
+    ledger_stats(s->ledger, &l);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "begun", (json_int_t)l.begun, "ended",
+                     (json_int_t)l.ended, "lost_starts", (json_int_t)l.lost_starts, "lost_ends",
+                     (json_int_t)l.lost_ends, "queued", (json_int_t)l.queued);
+}
+
+static bool count_quota(void *ctx, const struct quota *q, struct err *e)
+{
+    (void)e;
+    ((int64_t *)ctx)[q->kind]++;
+    return true;
+}
+
+static bool count_quotas(struct store_db *db, void *ctx, struct err *e)
+{
+    return quota_each(db, count_quota, ctx, e);
+}
+
+static json_t *limits_json(const int64_t rows[QUOTA_SUBJECT_COUNT])
+{
+    json_t *out = json_object();
+    for (int i = 0; i < QUOTA_SUBJECT_COUNT; i++)
+        json_object_set_new(out, quota_subject_name((enum quota_subject)i), json_integer(rows[i]));
+    return out;
+}
+
+static void status_get(const struct api_call *call, struct api_answer *answer)
+{
+    struct service *s = call->service;
+    struct err e = ERR_INIT;
+    int64_t rows[QUOTA_SUBJECT_COUNT] = {0};
+    if (!store_read(s->store, count_quotas, rows, &e)) {
+        api_answer_act(answer, &e);
+        return;
+    }
+    int64_t now = clock_wall_s();
+    api_answer_json_take(
+        answer, 200,
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "version", SEEKD_VERSION,
+                  "state", call->model ? "serving" : "loading", "started_at",
+                  (json_int_t)s->started_at, "uptime_s", (json_int_t)(now - s->started_at), "now",
+                  (json_int_t)now, "model", model_json(call->model), "database", database_json(s),
+                  "ledger", ledger_json(s), "limits", limits_json(rows)));
+}
+
+/* ---- backup ----------------------------------------------------------------------------------- */
+
+struct backup_body {
+    const char *path, *key_file;
+};
+
+#define AT(member) .offset = offsetof(struct backup_body, member)
+static const struct schema_field backup_fields[] = {
+    {.name = "path", .type = SCHEMA_STRING, .min = 2, .max = PATH_BYTES, AT(path), .required = true,
+     .doc = "a new file of the server's machine, absolute"},
+    {.name = "key_file", .type = SCHEMA_STRING, .min = 2, .max = PATH_BYTES, AT(key_file),
+     .fallback = "not encrypted",
+     .doc = "encrypts with the key in this file, absolute: 64 hexadecimal digits; made when missing"},
+};
+#undef AT
+static const struct schema backup_schema = {"POST /admin/v1/backup", backup_fields,
+                                            sizeof backup_fields / sizeof backup_fields[0]};
+
+static bool check_paths(const struct backup_body *b, struct api_error *e)
+{
+    struct stat st;
+    if (*b->path != '/')
+        return api_fail(e, API_INVALID_VALUE, "path", "'path' must be absolute.");
+    if (b->key_file && *b->key_file != '/')
+        return api_fail(e, API_INVALID_VALUE, "key_file", "'key_file' must be absolute.");
+    if (!lstat(b->path, &st))
+        return api_fail(e, API_CONFLICT, "path",
+                        "The file exists; a backup never replaces another one.");
+    if (errno != ENOENT)
+        return api_fail(e, API_INVALID_VALUE, "path", "The path cannot be used: %s.",
+                        strerror(errno));
+    return true;
+}
+
+struct backup_act {
+    const struct api_call *call;
+    const struct backup_body *body;
+};
+
+static bool record_backup(struct store_db *db, void *ctx, struct err *e)
+{
+    const struct backup_act *act = ctx;
+    struct audit_actor actor = api_actor(act->call);
+    json_t *after = json_pack("{s:s, s:b}", "path", act->body->path, "encrypted",
+                              act->body->key_file != NULL);
+    char *text = after ? json_dumps(after, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    struct audit_entry entry = {.action = "server.backup", .object_kind = "server",
+                                .object_id = "database", .after = text,
+                                .reason = act->call->reason};
+    bool ok = text ? audit_append(db, &actor, &entry, e)
+                   : err_set(e, ERR_NOMEM, 0, __FILE__, __LINE__, "out of memory");
+    free(text);
+    json_decref(after);
+    return ok;
+}
+
+static bool make_backup(const struct api_call *call, const struct backup_body *b, struct err *e)
+{
+    uint8_t key[VAULT_KEY_BYTES] = {0};
+    struct backup_act act = {call, b};
+    bool ok = (!b->key_file || vault_key_file(b->key_file, key, e)) &&
+              store_write(call->service->store, record_backup, &act, e) &&
+              store_backup(call->service->store, b->path, b->key_file ? key : NULL, NULL, NULL, e);
+    vault_wipe(key, sizeof key);
+    return ok;
+}
+
+static void backup_post(const struct api_call *call, struct api_answer *answer)
+{
+    struct api_error e = API_ERROR_INIT;
+    struct err why = ERR_INIT;
+    struct backup_body b = {0};
+    struct stat st = {.st_size = 0};
+    json_t *body = api_body(call, &backup_schema, &b, &e);
+    if (!body || !check_paths(&b, &e)) {
+        api_answer_error(answer, &e);
+    } else if (!make_backup(call, &b, &why)) {
+        /* Whoever sits at the machine may know which file it is about. */
+        if (why.code == ERR_IO)
+            api_fail(&e, API_STORAGE, "path", "%s", why.msg);
+        else
+            api_fail_act(&e, &why);
+        api_answer_error(answer, &e);
+    } else {
+        if (stat(b.path, &st))
+            st.st_size = 0;
+        api_answer_json_take(answer, 201,
+                             json_pack("{s:s, s:b, s:I}", "path", b.path, "encrypted",
+                                       b.key_file != NULL, "bytes", (json_int_t)st.st_size));
+    }
+    json_decref(body);
+}
+
+/* ---- check ------------------------------------------------------------------------------------ */
+
+static void add_finding(void *ctx, const char *finding)
+{
+    json_array_append_new(ctx, json_string(finding));
+}
+
+struct chain {
+    struct audit_head head;
+    int64_t bad_seq;
+};
+
+static bool verify_chain(struct store_db *db, void *ctx, struct err *e)
+{
+    struct chain *c = ctx;
+    return audit_verify(db, NULL, &c->head, &c->bad_seq, e);
+}
+
+static void check_post(const struct api_call *call, struct api_answer *answer)
+{
+    struct err e = ERR_INIT;
+    struct chain c = {.bad_seq = 0};
+    char head[AUDIT_HEAD_TEXT];
+    json_t *findings = json_array();
+    bool sound = store_check(call->service->store, add_finding, findings, &e);
+    if ((!sound && !json_array_size(findings)) ||
+        !store_read(call->service->store, verify_chain, &c, &e)) {
+        api_answer_act(answer, &e);
+        json_decref(findings);
+        return;
+    }
+    audit_head_format(&c.head, head);
+    api_answer_json_take(answer, 200,
+                         json_pack("{s:b, s:o, s:{s:I, s:s, s:o}}", "ok",
+                                   sound && !c.bad_seq, "findings", findings, "audit", "rows",
+                                   (json_int_t)c.head.seq, "head", head, "bad_seq",
+                                   c.bad_seq ? json_integer(c.bad_seq) : json_null()));
+}
+
+/* ---- endpoints -------------------------------------------------------------------------------- */
+
+static void openapi_get(const struct api_call *call, struct api_answer *answer)
+{
+    (void)call;
+    api_answer_json_take(answer, 200, admin_openapi());
+}
+
+#define SLOW .place = ROUTE_SLOW, .needs_database = true
+
+static const struct route rows[] = {
+    {"GET", "/admin/v1/status", .access = ROUTE_OBJECT, .object = AUTHORITY_SERVER,
+     .verb = AUTHORITY_READ, SLOW, .handler = status_get,
+     .summary = "Version, model, device, database and ledger of the server"},
+    {"POST", "/admin/v1/backup", .access = ROUTE_LOCAL, SLOW, .body_bytes = ADMIN_BODY,
+     .handler = backup_post, .body = &backup_schema,
+     .summary = "Copy the database into a file while the server runs"},
+    {"POST", "/admin/v1/check", .access = ROUTE_LOCAL, SLOW, .handler = check_post,
+     .summary = "Examine the whole database and the chain of the audit log"},
+    {"GET", "/admin/v1/openapi.json", .access = ROUTE_SIGNED_IN, .place = ROUTE_SLOW,
+     .handler = openapi_get, .summary = "All endpoints as an OpenAPI 3.1 document"},
+};
+
+const struct route_table ADMIN_SERVER = ROUTE_TABLE(rows);
