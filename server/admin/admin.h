@@ -22,6 +22,7 @@
 /* One table per file of this folder. */
 extern const struct route_table ADMIN_SERVER;
 extern const struct route_table ADMIN_ME, ADMIN_OIDC, ADMIN_PEOPLE, ADMIN_KEYS;
+extern const struct route_table ADMIN_TEMPLATES, ADMIN_LABELS, ADMIN_RUNS, ADMIN_TRANSFER;
 /* All of them; the last one is NULL. */
 extern const struct route_table *const ADMIN_TABLES[];
 /* The i-th row of the API's table and of these; NULL behind the last. */

@@ -2,6 +2,7 @@ libserver_a_SOURCES += \
 	server/admin/admin.h \
 	server/admin/common.c \
 	server/admin/keys.c \
+	server/admin/labels.c \
 	server/admin/login.c \
 	server/admin/login.h \
 	server/admin/me.c \
@@ -9,7 +10,14 @@ libserver_a_SOURCES += \
 	server/admin/openapi.c \
 	server/admin/people.c \
 	server/admin/server.c \
-	server/admin/tables.c
+	server/admin/runner.c \
+	server/admin/runner.h \
+	server/admin/runs.c \
+	server/admin/tables.c \
+	server/admin/template_call.c \
+	server/admin/template_call.h \
+	server/admin/templates.c \
+	server/admin/transfer.c
 
 EXTRA_DIST += server/admin/README.md
 

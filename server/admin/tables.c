@@ -9,6 +9,10 @@ const struct route_table *const ADMIN_TABLES[] = {
     &ADMIN_PEOPLE,
     &ADMIN_KEYS,
     &ADMIN_SERVER,
+    &ADMIN_TEMPLATES,
+    &ADMIN_LABELS,
+    &ADMIN_RUNS,
+    &ADMIN_TRANSFER,
     NULL,
 };
 

@@ -18,6 +18,7 @@ struct engine;
 struct generation;
 struct prompt_maker;
 struct route;
+struct runner;
 struct schema;
 struct service;
 
@@ -38,11 +39,12 @@ struct api_query {
 /* Name of the session's cookie. */
 #define API_SESSION_COOKIE "seekd_session"
 
-/* One request. Everything is borrowed until the handler returns, but model and service, which stay
- * as long as the server. */
+/* One request. Everything is borrowed until the handler returns, but model, service and runner, which
+ * stay as long as the server. */
 struct api_call {
     const struct api_model *model; /* NULL while it is loading; not with route->needs_model */
     struct service *service;       /* NULL = no database; not with route->needs_database */
+    struct runner *runner;         /* runs test sets (admin/runner.h); NULL = no database */
     const struct route *route;
     const char *method, *path;     /* path as sent */
     const char *param[API_PARAMS]; /* segments in braces, in order, decoded; "" beyond them */

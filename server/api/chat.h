@@ -5,8 +5,11 @@
 #include <jansson.h>
 
 #include "api/api.h"
+#include "usage/ledger.h"
 
-/* Starts the chat that `body` (borrowed, an object) describes, its `prompt` included. */
-void chat_answer(const struct api_call *call, const json_t *body, struct api_answer *answer);
+/* Starts the chat that `body` (borrowed, an object) describes, its `prompt` included. `class`: as in
+ * generation.h. */
+void chat_answer(const struct api_call *call, const json_t *body, enum ledger_class class,
+                 struct api_answer *answer);
 
 #endif

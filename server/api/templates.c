@@ -38,7 +38,7 @@ void api_template_run(const struct api_call *call, struct api_answer *answer)
         json_object_del(body, moved[i]);
     }
     json_object_set_new(body, "prompt", prompt);
-    chat_answer(call, body, answer);
+    chat_answer(call, body, LEDGER_INTERACTIVE, answer);
     json_decref(body);
 }
 

@@ -36,7 +36,7 @@ enum exchange_phase {
     EXCHANGE_ANSWERED
 };
 
-enum { ID_TEXT = 24 + 1, DISCARD_MAX = 1 << 20, WHOLE_MAX = 128 << 20, SSE_MAX = 1 << 20,
+enum { ID_TEXT = 24 + 1, DISCARD_MAX = 1 << 20, WHOLE_MAX = 128 << 20, SSE_MAX = 128 << 20,
        SSE_BLOCK = 4096, ADDRESS_TEXT = 64 };
 
 /* What a handler may want to know of the head; copies, because the connection's memory is reused. */
@@ -539,6 +539,7 @@ static void call_handler(struct exchange *x)
     struct api_call call = {
         .model = atomic_load(&x->server->app->model),
         .service = x->server->app->service,
+        .runner = x->server->runner,
         .route = x->route,
         .method = x->method,
         .path = x->target,

@@ -9,6 +9,7 @@
 #include "http/watch.h"
 
 struct MHD_Daemon;
+struct runner;
 struct workers;
 
 /* One listening socket and its daemon. */
@@ -25,6 +26,7 @@ struct http_server {
     struct listener listener[PORT_COUNT];
     struct watch *watch;
     struct workers *workers, *slow_workers;
+    struct runner *runner; /* NULL without a database */
     atomic_uint connections;
     atomic_uint busy; /* requests handed to a handler and not yet completed */
     atomic_size_t bodies_bytes; /* reserved for request bodies */

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "admin/runner.h"
+#include "app.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -148,6 +150,7 @@ bool http_open(struct app *app, const struct http_options *opt, struct http_serv
     TRY(watch_open(&calls, &s->watch, e));
     TRY(workers_open(opt->workers ? opt->workers : 1, &s->workers, e));
     TRY(workers_open(opt->slow_workers ? opt->slow_workers : 1, &s->slow_workers, e));
+    TRY(!app->service || runner_open(&s->runner, e));
     TRY(start_daemons(s, e));
     *out = s;
     return true;
@@ -228,6 +231,7 @@ bool http_close(struct http_server **out)
     }
     workers_close(&s->slow_workers);
     workers_close(&s->workers);
+    runner_close(&s->runner);
     watch_close(&s->watch);
     free(s);
     *out = NULL;

@@ -41,6 +41,11 @@ void registry_set_tokens(struct registry *r, const struct token_counter *tokens)
     atomic_store(&r->tokens, tokens);
 }
 
+const struct token_counter *registry_tokens(const struct registry *r)
+{
+    return atomic_load(&r->tokens);
+}
+
 void registry_saved_release(struct registry_saved *s)
 {
     json_decref(s->findings);

@@ -49,6 +49,7 @@ void registry_create(struct store *store, const struct token_counter *tokens,
 void registry_destroy(struct registry **r);
 /* Another model was loaded: counts differ from now on. */
 void registry_set_tokens(struct registry *r, const struct token_counter *tokens);
+const struct token_counter *registry_tokens(const struct registry *r); /* NULL = no model */
 
 /* Who acts. All borrowed. */
 struct registry_act {
