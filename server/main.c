@@ -483,6 +483,7 @@ static void release(struct process *me)
 static void print_api_fields(void)
 {
     schema_print(&PARAMS_CHAT_SCHEMA, stdout);
+    schema_print(&PARAMS_RESPONSES_SCHEMA, stdout);
     schema_print(&PARAMS_COMPLETION_SCHEMA, stdout);
     schema_print(&TOKENIZE_SCHEMA, stdout);
     schema_print(&DETOKENIZE_SCHEMA, stdout);

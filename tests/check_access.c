@@ -151,13 +151,29 @@ static void write_path(const struct route *r, enum admin_who owner, struct buf *
     }
     if (r->query && !strncmp(r->query, "label ", 6)) /* else it means "production" */
         buf_puts(path, "?label=staging");
+    else if (r->query && !strncmp(r->query, "from to", 7) && strstr(r->path, "/diff"))
+        buf_puts(path, "?from=1&to=1");
 }
 
+/* As little as gets past the check of the fields, where rights are looked at behind it. */
 static const char *body_of(const struct route *r)
 {
+    static const struct {
+        const char *end, *body;
+    } bodies[] = {
+        {"{name}/run", "{\"label\": \"staging\"}"}, {"labels/{label}", "{\"number\": 1}"},
+        {"/protection", "{\"protected\": true}"},     {"/canary", "{\"number\": 0}"},
+        {"/review", "{\"to\": \"review\"}"},
+    };
+    size_t len = strlen(r->path);
     if (!r->body_bytes)
         return NULL;
-    return strstr(r->path, "{name}/run") ? "{\"label\": \"staging\"}" : "{}";
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        size_t n = strlen(bodies[i].end);
+        if (len > n && !strcmp(r->path + len - n, bodies[i].end))
+            return bodies[i].body;
+    }
+    return "{}";
 }
 
 static char outcome(const struct http_reply *r)

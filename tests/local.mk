@@ -8,8 +8,10 @@ include tests/device/local.mk
 include tests/template.mk
 include tests/server.mk
 include tests/admin.mk
+include tests/responses.mk
 include tests/ctl_admin.mk
 include tests/admin_people.mk
+include tests/admin_templates.mk
 include tests/admission.mk
 include tests/store.mk
 include tests/audit.mk

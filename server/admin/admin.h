@@ -20,7 +20,7 @@
 #include "api/route.h"
 
 /* One table per file of this folder. */
-extern const struct route_table ADMIN_SERVER;
+extern const struct route_table ADMIN_LIMITS, ADMIN_USAGE, ADMIN_AUDIT, ADMIN_SERVER;
 extern const struct route_table ADMIN_ME, ADMIN_OIDC, ADMIN_PEOPLE, ADMIN_KEYS;
 extern const struct route_table ADMIN_TEMPLATES, ADMIN_LABELS, ADMIN_RUNS, ADMIN_TRANSFER;
 /* All of them; the last one is NULL. */
@@ -49,6 +49,13 @@ bool admin_may(const struct api_call *call, enum authority_object object, enum a
                const struct authority_owner *owner, struct api_error *e) WARN_UNUSED;
 /* Answers a list; takes `data`. next 0 = this was the end. */
 void admin_list_take(struct api_answer *answer, json_t *data, int64_t next);
+/* The same with a cursor of text, NULL at the end. */
+void admin_list_at_take(struct api_answer *answer, json_t *data, const char *next);
+
+/* A quota with what counts against it now. Owned. */
+struct limits;
+struct quota;
+json_t *admin_quota_json(struct limits *l, const struct quota *q);
 
 /* Names of bits: {"admin", "editor", ...} as a JSON array (owned), and back (API_INVALID_VALUE names
  * `field`). */

@@ -32,6 +32,13 @@ void admin_list_take(struct api_answer *answer, json_t *data, int64_t next)
                                    next ? json_integer(next) : json_null()));
 }
 
+void admin_list_at_take(struct api_answer *answer, json_t *data, const char *next)
+{
+    api_answer_json_take(answer, 200,
+                         json_pack("{s:s, s:o, s:o}", "object", "list", "data", data, "next",
+                                   next ? json_string(next) : json_null()));
+}
+
 /* Names by the number of their bit. */
 static const char *const ROLES[] = {"admin", "editor", "approver", "auditor", "user", "service"};
 static const char *const SCOPES[] = {"infer", "templates", "usage", "edit", "audit", "admin"};

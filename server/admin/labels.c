@@ -1,6 +1,7 @@
 /* Owns: labels over HTTP. Refuses to know: who may move which, and where to; the registry says it.
  *
- * A label has a revision of its own, as the template's GET shows it: its changes want that in If-Match. */
+ * A label has a revision of its own, as the template's GET shows it:
+ * its changes want that in If-Match. */
 #include <config.h>
 
 #include "admin/admin.h"

@@ -1,5 +1,8 @@
 libserver_a_SOURCES += \
 	server/admin/admin.h \
+	server/admin/audit.c \
+	server/admin/limits.c \
+	server/admin/usage.c \
 	server/admin/common.c \
 	server/admin/keys.c \
 	server/admin/labels.c \
@@ -9,10 +12,10 @@ libserver_a_SOURCES += \
 	server/admin/oidc.c \
 	server/admin/openapi.c \
 	server/admin/people.c \
-	server/admin/server.c \
 	server/admin/runner.c \
 	server/admin/runner.h \
 	server/admin/runs.c \
+	server/admin/server.c \
 	server/admin/tables.c \
 	server/admin/template_call.c \
 	server/admin/template_call.h \

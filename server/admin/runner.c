@@ -1,7 +1,8 @@
 /* Owns: the queue of test sets and the thread that works on it.
  * Refuses to know: HTTP, how answers are generated, what a check means.
  *
- * A test is a chat like any other: its body names the version and the values, api/chat.c does the rest. */
+ * A test is a chat like any other: its body names the version and the values,
+ * api/chat.c does the rest. */
 #include <config.h>
 
 #include "admin/runner.h"

@@ -52,8 +52,9 @@ struct runner_job {
     char message[384];
 };
 
-/* Queues the tests (an array, borrowed) of a version that the caller may run; the settings (borrowed, may
- * be NULL) are the version's. Errors: API_CONFLICT (it is queued or running), API_OVERLOADED (queue
+/* Queues the tests (an array, borrowed) of a version that the caller may run; the settings
+ * (borrowed, may be NULL) are the version's. Errors: API_CONFLICT (it is queued or running),
+ * API_OVERLOADED (queue
  * full), API_STOPPING. */
 bool runner_start(struct runner *r, const struct api_call *call, const char *name, int64_t number,
                   const json_t *tests, const json_t *settings, struct runner_job *out,

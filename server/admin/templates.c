@@ -1,4 +1,5 @@
-/* Owns: templates and their versions over HTTP: lists, saving, reading, differences, reviews, trying out.
+/* Owns: templates and their versions over HTTP: lists, saving, reading, differences, reviews,
+ * trying out.
  * Refuses to know: what makes a version good, who may do what; the registry says both. Labels and runs
  * of test sets have files of their own. */
 #include <config.h>

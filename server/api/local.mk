@@ -13,6 +13,7 @@ libserver_a_SOURCES += \
 	server/api/prescan.c server/api/prescan.h \
 	server/api/prompt.c server/api/prompt.h \
 	server/api/request.c \
+	server/api/responses.c server/api/responses.h \
 	server/api/route.h server/api/routes.c \
 	server/api/schema.c server/api/schema.h \
 	server/api/stream.c server/api/stream.h \
@@ -20,4 +21,5 @@ libserver_a_SOURCES += \
 	server/api/tokens.c server/api/tokens.h \
 	server/api/use.c server/api/use.h \
 	server/api/writer.c server/api/writer.h \
-	server/api/writer_completions.c
+	server/api/writer_completions.c \
+	server/api/writer_responses.c

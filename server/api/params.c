@@ -209,6 +209,11 @@ static bool parse_kwargs(const struct schema_field *f, const json_t *v, void *ta
     return true;
 }
 
+static bool is_given(const json_t *v)
+{
+    return v && !json_is_null(v);
+}
+
 static bool parse_effort(const struct schema_field *f, const json_t *v, void *target,
                          struct api_error *e)
 {
@@ -224,6 +229,73 @@ static bool parse_effort(const struct schema_field *f, const json_t *v, void *ta
     return schema_fail_type(f, "none, minimal, low, medium, high, xhigh or max", e);
 }
 
+/* Of responses. How much of the reasoning a summary would show does not matter: all of it is sent. */
+static bool parse_reasoning(const struct schema_field *f, const json_t *v, void *target,
+                            struct api_error *e)
+{
+    static const struct schema_field effort = {.name = "reasoning.effort"};
+    const json_t *word = json_object_get(v, "effort");
+    if (!json_is_object(v))
+        return schema_fail_type(f, "an object", e);
+    return !is_given(word) || parse_effort(&effort, word, target, e);
+}
+
+static bool parse_text(const struct schema_field *f, const json_t *v, void *target,
+                       struct api_error *e)
+{
+    static const struct schema_field format = {.name = "text.format"};
+    const json_t *form = json_object_get(v, "format");
+    if (!json_is_object(v))
+        return schema_fail_type(f, "an object", e);
+    return !is_given(form) || parse_response_format(&format, form, target, e);
+}
+
+/* Fields that lean on answers kept by the server. */
+static bool parse_stateless(const struct schema_field *f, const json_t *v, void *target,
+                            struct api_error *e)
+{
+    (void)target;
+    if (json_is_false(v))
+        return true;
+    return api_fail(e, API_NOT_SUPPORTED, f->name,
+                    "'%s' needs answers kept by the server, and this one keeps none; send the whole "
+                    "conversation in 'input' and leave the field out.", f->name);
+}
+
+static bool parse_include(const struct schema_field *f, const json_t *v, void *target,
+                          struct api_error *e)
+{
+    struct params *p = target;
+    size_t i;
+    const json_t *item;
+    if (!json_is_array(v))
+        return schema_fail_type(f, "an array of strings", e);
+    json_array_foreach (v, i, item) {
+        const char *word = json_string_value(item);
+        if (!word)
+            return schema_fail_type(f, "an array of strings", e);
+        p->logprobs |= !strcmp(word, "message.output_text.logprobs");
+    }
+    return true;
+}
+
+static bool parse_metadata(const struct schema_field *f, const json_t *v, void *target,
+                           struct api_error *e)
+{
+    enum { PAIRS = 16, KEY_BYTES = 64, VALUE_BYTES = 512 };
+    struct params *p = target;
+    const char *key;
+    json_t *value;
+    bool ok = json_is_object(v) && json_object_size(v) <= PAIRS;
+    json_object_foreach ((json_t *)(uintptr_t)v, key, value)
+        ok = ok && strlen(key) <= KEY_BYTES && json_is_string(value) &&
+             json_string_length(value) <= VALUE_BYTES;
+    p->metadata = v;
+    return ok || api_fail(e, API_INVALID_VALUE, f->name,
+                          "'%s' must be an object of at most %d strings of at most %d bytes, with "
+                          "keys of at most %d bytes.", f->name, PAIRS, VALUE_BYTES, KEY_BYTES);
+}
+
 /* Of the older completions endpoint: a count instead of true. */
 static bool parse_count_logprobs(const struct schema_field *f, const json_t *v, void *target,
                                  struct api_error *e)
@@ -237,22 +309,30 @@ static bool parse_count_logprobs(const struct schema_field *f, const json_t *v, 
     return true;
 }
 
+/* Of responses: a count of 0 asks for nothing. */
+static bool parse_top_logprobs(const struct schema_field *f, const json_t *v, void *target,
+                               struct api_error *e)
+{
+    struct params *p = target;
+    bool before = p->logprobs;
+    if (!parse_count_logprobs(f, v, target, e))
+        return false;
+    p->logprobs = before || p->top_logprobs > 0;
+    return true;
+}
+
 /* ---- the tables ------------------------------------------------------------------------------- */
 
 #define AT(member) .offset = offsetof(struct params, member)
 #define REFUSED(field) {.name = field, .type = SCHEMA_REFUSED}
 #define IGNORED(field, why) {.name = field, .type = SCHEMA_IGNORED, .doc = why}
 
-/* Rows that both endpoints share. */
-#define COMMON_FIELDS                                                                              \
+/* Rows that all endpoints share. */
+#define SHARED_FIELDS                                                                              \
     {.name = "model", .type = SCHEMA_STRING, .min = 1, .max = 256, AT(model),                      \
      .fallback = "the loaded model", .doc = "id from GET /v1/models"},                             \
     {.name = "stream", .type = SCHEMA_BOOL, AT(stream), .fallback = "false",                       \
      .doc = "answer as server-sent events"},                                                       \
-    {.name = "stream_options", .type = SCHEMA_CUSTOM, .parse = parse_stream_options,               \
-     .values = "{include_usage: true or false}", .doc = "one more chunk with the token counts"},   \
-    {.name = "n", .type = SCHEMA_INT, .min = 1, .max = PARAMS_MAX_CHOICES, AT(n),                  \
-     .fallback = "1", .doc = "independent answers"},                                               \
     {.name = "max_tokens", .type = SCHEMA_INT, .min = 1, .max = INT32_MAX, AT(max_tokens),         \
      .fallback = "until the context is full", .doc = "new tokens at most; cut to the context"},    \
     {.name = "temperature", .type = SCHEMA_NUMBER, .min = 0, .max = 2, AT(temperature),            \
@@ -280,8 +360,8 @@ static bool parse_count_logprobs(const struct schema_field *f, const json_t *v, 
      .values = "object of up to 1024 token ids to -100..100", .doc = "added to the logits"},       \
     {.name = "ignore_eos", .type = SCHEMA_BOOL, AT(ignore_eos), .fallback = "false",               \
      .doc = "go on after the model's end token"},                                                  \
-    IGNORED("user", "no effect"), IGNORED("metadata", "no effect"),                                \
-    IGNORED("store", "nothing is stored"), IGNORED("service_tier", "there is one tier"),           \
+    IGNORED("user", "no effect"), IGNORED("store", "nothing is stored"),                           \
+    IGNORED("service_tier", "there is one tier"),                                                  \
     REFUSED("grammar"), REFUSED("json_schema"), REFUSED("structured_outputs"),                     \
     REFUSED("guided_json"), REFUSED("guided_regex"), REFUSED("guided_choice"),                     \
     REFUSED("guided_grammar"), REFUSED("logits_processors"), REFUSED("use_beam_search"),           \
@@ -295,6 +375,35 @@ static bool parse_count_logprobs(const struct schema_field *f, const json_t *v, 
     {.name = "response_format", .type = SCHEMA_CUSTOM, .parse = parse_response_format,             \
      .values = "{type: \"text\"}", .fallback = "text", .doc = "constrained output comes later"}
 
+/* Those of chat and the older completions. */
+#define COMMON_FIELDS                                                                              \
+    SHARED_FIELDS,                                                                                 \
+    {.name = "stream_options", .type = SCHEMA_CUSTOM, .parse = parse_stream_options,               \
+     .values = "{include_usage: true or false}", .doc = "one more chunk with the token counts"},   \
+    {.name = "n", .type = SCHEMA_INT, .min = 1, .max = PARAMS_MAX_CHOICES, AT(n),                  \
+     .fallback = "1", .doc = "independent answers"},                                               \
+    IGNORED("metadata", "no effect")
+
+/* Those of chat and responses: how a chat template is used. */
+#define THINKING_FIELDS                                                                            \
+    {.name = "max_completion_tokens", .type = SCHEMA_INT, .min = 1, .max = INT32_MAX,              \
+     AT(max_completion_tokens), .fallback = "until the context is full",                           \
+     .doc = "as max_tokens; the smaller one counts"},                                              \
+    {.name = "thinking", .type = SCHEMA_CUSTOM, .parse = parse_thinking,                           \
+     .values = "{type: \"enabled\" or \"disabled\"}", .fallback = "the template's own",            \
+     .doc = "for models whose template has the choice"},                                           \
+    {.name = "reasoning_effort", .type = SCHEMA_CUSTOM, .parse = parse_effort,                     \
+     .values = "none, minimal, low, medium, high, xhigh, max",                                     \
+     .doc = "none switches thinking off; the others have no effect yet"},                          \
+    {.name = "chat_template_kwargs", .type = SCHEMA_CUSTOM, .parse = parse_kwargs,                 \
+     .values = "object", .doc = "enable_thinking, thinking, reasoning_effort"},                    \
+    {.name = "tool_choice", .type = SCHEMA_CUSTOM, .parse = parse_tool_choice,                     \
+     .values = "none or auto", .doc = "tools come later"},                                         \
+    REFUSED("tools"), REFUSED("chat_template"), REFUSED("documents"), REFUSED("audio"),            \
+    REFUSED("continue_final_message"), REFUSED("thinking_token_budget"),                           \
+    {.name = "add_generation_prompt", .type = SCHEMA_FIXED, .values = "true"},                     \
+    IGNORED("parallel_tool_calls", "tools come later")
+
 static const struct schema_field chat_fields[] = {
     {.name = "messages", .type = SCHEMA_CUSTOM, .parse = parse_json, AT(messages),
      .required = true, .values = "array of {role, content}",
@@ -302,38 +411,60 @@ static const struct schema_field chat_fields[] = {
     {.name = "prompt", .type = SCHEMA_IGNORED, /* read before the fields: api/use.h */
      .doc = "a template in front of the messages: {id, version or label, variables}"},
     COMMON_FIELDS,
-    {.name = "max_completion_tokens", .type = SCHEMA_INT, .min = 1, .max = INT32_MAX,
-     AT(max_completion_tokens), .fallback = "until the context is full",
-     .doc = "as max_tokens; the smaller one counts"},
+    THINKING_FIELDS,
     {.name = "logprobs", .type = SCHEMA_BOOL, AT(logprobs), .fallback = "false",
      .doc = "report log-probabilities of the answer's tokens"},
     {.name = "top_logprobs", .type = SCHEMA_INT, .min = 0, .max = PARAMS_MAX_TOP_LOGPROBS,
      AT(top_logprobs), .fallback = "0", .doc = "alternatives per token; needs logprobs"},
-    {.name = "thinking", .type = SCHEMA_CUSTOM, .parse = parse_thinking,
-     .values = "{type: \"enabled\" or \"disabled\"}", .fallback = "the template's own",
-     .doc = "for models whose template has the choice"},
-    {.name = "reasoning_effort", .type = SCHEMA_CUSTOM, .parse = parse_effort,
-     .values = "none, minimal, low, medium, high, xhigh, max",
-     .doc = "none switches thinking off; the others have no effect yet"},
-    {.name = "chat_template_kwargs", .type = SCHEMA_CUSTOM, .parse = parse_kwargs,
-     .values = "object", .doc = "enable_thinking, thinking, reasoning_effort"},
-    {.name = "tool_choice", .type = SCHEMA_CUSTOM, .parse = parse_tool_choice,
-     .values = "none or auto", .doc = "tools come later"},
     {.name = "modalities", .type = SCHEMA_CUSTOM, .parse = parse_modalities,
      .values = "[\"text\"]"},
-    REFUSED("tools"),
     REFUSED("functions"),
     REFUSED("function_call"),
-    REFUSED("chat_template"),
-    REFUSED("documents"),
-    REFUSED("audio"),
     REFUSED("web_search_options"),
-    REFUSED("continue_final_message"),
-    REFUSED("thinking_token_budget"),
-    {.name = "add_generation_prompt", .type = SCHEMA_FIXED, .values = "true"},
-    IGNORED("parallel_tool_calls", "tools come later"),
     IGNORED("prediction", "a hint for speed only"),
     IGNORED("verbosity", "no effect"),
+};
+
+static const struct schema_field responses_fields[] = {
+    {.name = "input", .type = SCHEMA_CUSTOM, .parse = parse_json, AT(input),
+     .values = "string, or array of items: messages {role, content}, reasoning",
+     .doc = "may be left out with a prompt; content is a string or a list of text parts"},
+    {.name = "instructions", .type = SCHEMA_STRING, .min = 0, .max = INT32_MAX, AT(instructions),
+     .doc = "a system message in front of the input"},
+    {.name = "prompt", .type = SCHEMA_IGNORED, /* read before the fields: api/use.h */
+     .doc = "a template in front of all: {id, version or label, variables}"},
+    {.name = "max_output_tokens", .type = SCHEMA_INT, .min = 1, .max = INT32_MAX,
+     AT(max_completion_tokens), .fallback = "until the context is full",
+     .doc = "new tokens at most, reasoning included; cut to the context"},
+    {.name = "reasoning", .type = SCHEMA_CUSTOM, .parse = parse_reasoning,
+     .values = "{effort: as reasoning_effort}", .doc = "none switches thinking off"},
+    {.name = "text", .type = SCHEMA_CUSTOM, .parse = parse_text,
+     .values = "{format: {type: \"text\"}}", .fallback = "text",
+     .doc = "constrained output comes later"},
+    {.name = "metadata", .type = SCHEMA_CUSTOM, .parse = parse_metadata,
+     .values = "object of up to 16 strings", .doc = "comes back in the answer"},
+    {.name = "include", .type = SCHEMA_CUSTOM, .parse = parse_include, .values = "array of strings",
+     .doc = "message.output_text.logprobs reports log-probabilities; others have no effect"},
+    {.name = "top_logprobs", .type = SCHEMA_CUSTOM, .parse = parse_top_logprobs,
+     .values = "integer 0 to 20", .fallback = "0", .doc = "alternatives to report per token"},
+    {.name = "truncation", .type = SCHEMA_FIXED, .values = "disabled"},
+    {.name = "previous_response_id", .type = SCHEMA_CUSTOM, .parse = parse_stateless,
+     .values = "refused", .doc = "nothing is stored"},
+    {.name = "conversation", .type = SCHEMA_CUSTOM, .parse = parse_stateless,
+     .values = "refused", .doc = "nothing is stored"},
+    {.name = "background", .type = SCHEMA_CUSTOM, .parse = parse_stateless,
+     .values = "false", .doc = "nothing is stored"},
+    SHARED_FIELDS,
+    THINKING_FIELDS,
+    {.name = "n", .type = SCHEMA_FIXED, .values = "1"},
+    REFUSED("messages"),
+    REFUSED("context_management"),
+    REFUSED("moderation"),
+    IGNORED("max_tool_calls", "tools come later"),
+    IGNORED("stream_options", "no effect"),
+    IGNORED("safety_identifier", "no effect"),
+    IGNORED("prompt_cache_key", "no effect"),
+    IGNORED("prompt_cache_retention", "no effect"),
 };
 
 static const struct schema_field completion_fields[] = {
@@ -348,6 +479,8 @@ static const struct schema_field completion_fields[] = {
 
 const struct schema PARAMS_CHAT_SCHEMA = {
     "POST /v1/chat/completions", chat_fields, sizeof chat_fields / sizeof chat_fields[0]};
+const struct schema PARAMS_RESPONSES_SCHEMA = {
+    "POST /v1/responses", responses_fields, sizeof responses_fields / sizeof responses_fields[0]};
 const struct schema PARAMS_COMPLETION_SCHEMA = {
     "POST /v1/completions", completion_fields,
     sizeof completion_fields / sizeof completion_fields[0]};

@@ -1,5 +1,5 @@
-/* What a caller can ask of a generation: the fields of POST /v1/chat/completions and
- * POST /v1/completions, read through schema tables into one struct. Thread: any, no state.
+/* What a caller can ask of a generation: the fields of POST /v1/chat/completions, POST /v1/responses
+ * and POST /v1/completions, read through schema tables into one struct. Thread: any, no state.
  */
 #ifndef SEEKD_API_PARAMS_H
 #define SEEKD_API_PARAMS_H
@@ -20,6 +20,8 @@ enum params_thinking { PARAMS_THINKING_UNSET, PARAMS_THINKING_ON, PARAMS_THINKIN
 struct params {
     const char *model; /* NULL when not given */
     const json_t *messages, *prompt;
+    const json_t *input, *metadata; /* of responses */
+    const char *instructions;       /* of responses; NULL when not given */
 
     bool stream, include_usage;
     int64_t n;
@@ -44,7 +46,7 @@ struct params {
     const char *reasoning_effort; /* NULL when not given; "none" has set `thinking` */
 };
 
-extern const struct schema PARAMS_CHAT_SCHEMA, PARAMS_COMPLETION_SCHEMA;
+extern const struct schema PARAMS_CHAT_SCHEMA, PARAMS_RESPONSES_SCHEMA, PARAMS_COMPLETION_SCHEMA;
 
 /* Sets defaults, reads the object through the schema and checks what spans several fields. */
 bool params_read(const struct schema *schema, const json_t *object, struct params *out,

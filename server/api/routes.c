@@ -4,6 +4,7 @@
 #include "api/route.h"
 
 #include "api/params.h"
+#include "api/responses.h"
 #include "api/templates.h"
 #include "api/tokens.h"
 
@@ -20,6 +21,8 @@ static const struct route rows[] = {
      .handler = api_models_get, .summary = "One model"},
     {"POST", "/v1/chat/completions", INFER, .handler = api_chat, .body = &PARAMS_CHAT_SCHEMA,
      .summary = "Answer a chat"},
+    {"POST", "/v1/responses", INFER, .handler = api_responses, .body = &PARAMS_RESPONSES_SCHEMA,
+     .summary = "Answer an input; nothing is kept"},
     {"POST", "/v1/completions", INFER, .handler = api_completion,
      .body = &PARAMS_COMPLETION_SCHEMA, .summary = "Continue a text"},
     {"POST", "/v1/templates/{name}/run", .access = ROUTE_OBJECT, .object = AUTHORITY_TEMPLATE,

@@ -166,13 +166,19 @@ bool use_read(const struct api_call *call, const json_t *prompt, struct use *out
 
 /* ---- merging ---------------------------------------------------------------------------------- */
 
-/* max_tokens and max_completion_tokens mean one thing. */
+/* Several names mean one thing: those of chat and those of responses. */
 static bool caller_set(const json_t *body, const char *name)
 {
-    if (!strcmp(name, "max_tokens") || !strcmp(name, "max_completion_tokens"))
-        return is_given(json_object_get(body, "max_tokens")) ||
-               is_given(json_object_get(body, "max_completion_tokens"));
-    return is_given(json_object_get(body, name));
+    static const char *const limits[] = {"max_tokens", "max_completion_tokens", "max_output_tokens"};
+    bool limit = false, limit_given = false;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        limit |= !strcmp(name, limits[i]);
+        limit_given |= is_given(json_object_get(body, limits[i]));
+    }
+    if (!strcmp(name, "reasoning_effort") &&
+        is_given(json_object_get(json_object_get(body, "reasoning"), "effort")))
+        return true;
+    return limit ? limit_given : is_given(json_object_get(body, name));
 }
 
 static void merge_messages(const struct use *u, json_t *body)

@@ -4,7 +4,8 @@
  *   "prompt": {"id": NAME, "version": N or "N" | "label": LABEL, "variables": {...}}
  *
  * Neither version nor label means the label "production". Resolution is strict: an unknown name,
- * label or version is 404, both together 400. A key that is limited to templates sees the others as missing.
+ * label or version is 404, both together 400. A key that is limited to templates sees the
+ * others as missing.
  * Thread: workers.
  */
 #ifndef SEEKD_API_USE_H

@@ -94,7 +94,7 @@ static void read_row(struct store_stmt *st, struct audit_row *r)
     };
 }
 
-static bool read_head(struct store_db *db, struct audit_head *head, struct err *e)
+bool audit_head_read(struct store_db *db, struct audit_head *head, struct err *e)
 {
     struct store_stmt *st;
     bool row;
@@ -151,7 +151,7 @@ bool audit_append(struct store_db *db, const struct audit_actor *actor,
                   const struct audit_entry *entry, struct err *e)
 {
     struct audit_head head;
-    if (!read_head(db, &head, e))
+    if (!audit_head_read(db, &head, e))
         return false;
     uint8_t hash[HASH];
     struct audit_row r = {
@@ -392,7 +392,7 @@ static bool look(struct store_db *db, void *ctx, struct err *e)
     store_done(st);
     if (!a->due)
         return true;
-    if (!read_head(db, &head, e))
+    if (!audit_head_read(db, &head, e))
         return false;
     audit_head_format(&head, hex);
     snprintf(a->text, sizeof a->text, "%s %s", a->day, hex);

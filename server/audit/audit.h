@@ -46,6 +46,9 @@ struct audit_head {
 bool audit_verify(struct store_db *db, const struct audit_head *known, struct audit_head *head,
                   int64_t *bad_seq, struct err *e) WARN_UNUSED;
 
+/* The last row. Inside any store callback. */
+bool audit_head_read(struct store_db *db, struct audit_head *head, struct err *e) WARN_UNUSED;
+
 /* One row as it stands; strings borrowed until the callback returns. */
 struct audit_row {
     int64_t seq, at_us;

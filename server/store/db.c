@@ -181,7 +181,9 @@ static bool configure(struct store_db *db, struct err *e)
         if (!db_exec(db, pragmas[i], e))
             return false;
     }
-    return db->kind == DB_WRITER || db_exec(db, "PRAGMA query_only = ON", e);
+    /* The writer's transactions dirty thousands of pages; what does not fit goes to the WAL twice. */
+    return db_exec(db, db->kind == DB_WRITER ? "PRAGMA cache_size = -32768" : "PRAGMA query_only = ON",
+                   e);
 }
 
 struct store_db *db_adopt_take(sqlite3 *handle)

@@ -1,5 +1,5 @@
-// Prompts of the registry through real clients: the official OpenAI one sends `prompt` objects, Langfuse's
-// fetches by label and version. An administrator sets everything up through the local socket.
+// Prompts of the registry through real clients: the official OpenAI one sends `prompt` objects,
+// Langfuse's fetches by label and version. An administrator sets everything up through the local socket.
 import assert from "node:assert/strict";
 import http from "node:http";
 import test, { before } from "node:test";
@@ -98,7 +98,8 @@ test("Langfuse's client fetches by label and version", async () => {
   const production = await langfuse.prompt.get(name, { type: "chat", cacheTtlSeconds: 0 });
   assert.equal(production.version, 1);
   assert.deepEqual(production.prompt[0].content, "Be short.");
-  const staging = await langfuse.prompt.get(name, { type: "chat", label: "staging", cacheTtlSeconds: 0 });
+  const staging = await langfuse.prompt.get(name,
+    { type: "chat", label: "staging", cacheTtlSeconds: 0 });
   assert.equal(staging.version, 2);
   const messages = staging.compile({ question: "几点？" });
   assert.equal(messages[1].content, "几点？");
@@ -108,7 +109,8 @@ test("Langfuse's client fetches by label and version", async () => {
 });
 
 test("what was used is in the ledger", async () => {
-  const reply = await fetch(`${base}/usage/me?by=template`, { headers: { Authorization: `Bearer ${editor}` } });
+  const reply = await fetch(`${base}/usage/me?by=template`,
+    { headers: { Authorization: `Bearer ${editor}` } });
   assert.equal(reply.status, 200);
   const text = await reply.text();
   assert.ok(text.includes(name), text);
