@@ -474,7 +474,8 @@ START_TEST(input_becomes_messages)
                     "[{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"x\"},"
                     "{\"type\":\"reasoning\",\"summary\":[{\"type\":\"summary_text\",\"text\":\"s\"}]},"
 
-                            "{\"role\":\"user\",\"content\":\"why\"},{\"role\":\"assistant\",\"content\":\"b\"}]",
+                            "{\"role\":\"user\",\"content\":\"why\"},"
+                    "{\"role\":\"assistant\",\"content\":\"b\"}]",
                     "[{\"role\":\"user\",\"content\":\"why\"},"
                     "{\"role\":\"assistant\",\"content\":\"b\"}]");
 }

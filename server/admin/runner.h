@@ -5,7 +5,8 @@
  * Unless the version's settings say otherwise a test is generated with temperature 0 and at most
  * RUNNER_MAX_TOKENS tokens. A test that cannot work (a variable does not fit, the prompt is too long)
  * has failed. What the version cannot help (limits, a full queue) is tried again for a while; when that
- * does not help or the engine fails, the job fails and nothing is recorded. Jobs are in memory only: the
+ * does not help or the engine fails, the job fails and nothing is recorded. Jobs are in memory
+ * only: the
  * end of the server ends them without a run.
  *
  * States of a job, and who leads there:
