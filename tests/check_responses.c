@@ -473,8 +473,7 @@ START_TEST(input_becomes_messages)
     expect_messages(NULL,
                     "[{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"x\"},"
                     "{\"type\":\"reasoning\",\"summary\":[{\"type\":\"summary_text\",\"text\":\"s\"}]},"
-
-                            "{\"role\":\"user\",\"content\":\"why\"},"
+                    "{\"role\":\"user\",\"content\":\"why\"},"
                     "{\"role\":\"assistant\",\"content\":\"b\"}]",
                     "[{\"role\":\"user\",\"content\":\"why\"},"
                     "{\"role\":\"assistant\",\"content\":\"b\"}]");
