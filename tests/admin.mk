@@ -12,3 +12,7 @@ EXTRA_DIST += tests/access.txt
 # SIGKILL under load; SEEKD_TEST_LONG: 200 times.
 TESTS += tests/check_kill.sh
 EXTRA_DIST += tests/check_kill.py tests/check_kill.sh
+
+# What the runbook says, with seekctl.
+TESTS += tests/check_seekctl.sh
+EXTRA_DIST += tests/check_seekctl.sh

@@ -25,8 +25,8 @@
  * in use say whether something stays behind; resident bytes also move with the holes that the
  * allocator and the driver's threads happen to leave (5.3 MB were seen while bytes in use grew by
  * 7 KB), so their bound only catches what the allocator does not count.
- * A driver may fill a table of its own late, once: what stays behind request by request grows in both
- * halves of the thousand. */
+ * A driver may fill tables of its own late (SwiftShader: one or two blocks of 2.1 MB, once): what stays
+ * behind request by request grows in both halves of the thousand. */
 enum { WARM = 500, HALF = WARM + 500, REQUESTS = WARM + 1000, PARALLEL = 10 };
 enum { HEAP_GROWTH = 64 << 10, RESIDENT_GROWTH = 16 << 20 };
 
@@ -139,7 +139,7 @@ START_TEST(test_thousand_requests)
 #else
     ck_assert_msg(half_heap <= warm_heap + HEAP_GROWTH || after_heap <= half_heap + HEAP_GROWTH,
                   "the heap grew from %zu to %zu to %zu bytes", warm_heap, half_heap, after_heap);
-    ck_assert_msg(after_heap <= warm_heap + 64 * HEAP_GROWTH, "the heap grew from %zu to %zu bytes",
+    ck_assert_msg(after_heap <= warm_heap + RESIDENT_GROWTH, "the heap grew from %zu to %zu bytes",
                   warm_heap, after_heap);
     ck_assert_msg(after <= warm + RESIDENT_GROWTH, "resident memory grew from %zu to %zu bytes",
                   warm, after);

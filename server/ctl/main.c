@@ -5,19 +5,23 @@
 #include <string.h>
 
 #include "ctl/command.h"
+#include "ctl/remote.h"
 #include "lang.h"
 #include "version.h"
 
 static const struct ctl_command *const commands[] = {
     &ctl_generate, &ctl_tokenize, &ctl_inspect, &ctl_device, &ctl_logits, &ctl_bench,
+    &ctl_dept.command, &ctl_user.command, &ctl_key.command, &ctl_quota.command,
+    &ctl_calendar.command, &ctl_template.command, &ctl_usage.command, &ctl_audit.command,
+    &ctl_backup, &ctl_restore, &ctl_doctor,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *out)
 {
     fputs(lang_pick("usage: seekctl COMMAND [options]\n\n"
-                    "Works with a language model on this machine, without a server.\n\n",
-                    "用法：seekctl 命令 [选项]\n\n在本机直接使用语言模型，不需要服务器。\n\n"),
+                    "Works with a language model on this machine, or administers a running seekd.\n\n",
+                    "用法：seekctl 命令 [选项]\n\n在本机直接使用语言模型，或管理运行中的 seekd。\n\n"),
           out);
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name,

@@ -1,0 +1,407 @@
+/* Owns: seekctl template. Refuses to know: how versions are stored and approved (the server does). */
+#include <config.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "ctl/command.h"
+#include "ctl/remote.h"
+#include "lang.h"
+#include "template/finding.h"
+#include "template/promptfile.h"
+
+enum { PATH_BYTES = 4096, FILE_MAX = 4 << 20, POLL_MS = 300 };
+
+static const struct remote_option options[] = {
+    {"prefix", REMOTE_TEXT, "prefix", "TEXT", "names that begin so, such as zh/", "名称前缀，例如 zh/"},
+    {"tag", REMOTE_TEXT, "tag", "TAG", "with this tag", "带此标签词"},
+    {"note", REMOTE_TEXT, "note", "TEXT", "what changed, or why", "变更说明或理由"},
+    {"owner", REMOTE_PERSON, "owner_id", "LOGIN|ID", "whose new templates are", "新模板的所有者"},
+    {"department", REMOTE_DEPARTMENT, "department_id", "PATH|ID", "who sees new ones; none: everybody",
+     "哪个部门可见新模板；不给出则所有人可见"},
+    {"label", REMOTE_TEXT, "label", "LABEL", "label for versions that are imported", "为导入的版本设置标签"},
+    {"dry-run", REMOTE_FLAG, "dry_run", NULL, "only say what would happen", "只显示将会发生什么"},
+    {"trust", REMOTE_FLAG, "trust_states", NULL, "take over approvals from labels.json",
+     "采用 labels.json 中的审批状态"},
+    {"without-run", REMOTE_FLAG, "without_run", NULL, "approve although no test set has passed",
+     "测试集未通过也批准"},
+    {"permille", REMOTE_NUMBER, "permille", "N", "share of the callers, of 1000", "调用方的千分比"},
+};
+
+static const struct table_column rows[] = {
+    {"name", "NAME", "名称", TABLE_TEXT},
+    {"latest", "VERSIONS", "版本数", TABLE_TEXT},
+    {"tags", "TAGS", "标签词", TABLE_TEXT},
+    {"department_id", "SEEN BY", "可见部门", TABLE_DEPARTMENT},
+    {"updated_at", "CHANGED", "更新时间", TABLE_TIME},
+    REMOTE_END,
+};
+static const struct table_column saved[] = {
+    {"template_id", "template", "模板", TABLE_TEXT},
+    {"number", "version", "版本", TABLE_TEXT},
+    {"hash", "hash", "哈希", TABLE_TEXT},
+    REMOTE_END,
+};
+
+/* Writes "templates/NAME" and what follows; the name becomes one segment. */
+static void put_path(struct buf *path, const char *name, const char *rest)
+{
+    buf_init(path, PATH_BYTES);
+    buf_puts(path, "templates/");
+    client_escape(path, name);
+    buf_puts(path, rest);
+}
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+static bool read_file(const char *name, struct buf *out, struct err *e)
+{
+    char chunk[16384];
+    size_t n;
+    buf_init(out, FILE_MAX);
+    FILE *in = fopen(name, "re");
+    if (!in)
+        FAIL_OS(e, "cannot read %s", name);
+    while ((n = fread(chunk, 1, sizeof chunk, in)) > 0)
+        buf_append(out, chunk, n);
+    bool ok = !ferror(in) && !out->failed;
+    fclose(in);
+    if (!ok)
+        FAIL(e, ERR_IO, "cannot read %s, or it is larger than %d MiB", name, FILE_MAX >> 20);
+    return true;
+}
+
+/* What went wrong at which place, in the language of the terminal. */
+static void print_findings(const json_t *list)
+{
+    size_t i;
+    json_t *f;
+    json_array_foreach (list, i, f) {
+        const json_t *message = json_object_get(f, "message");
+        fprintf(stderr, "%s: %s: %s\n", json_string_value(json_object_get(f, "level")),
+                json_string_value(json_object_get(f, "at")),
+                json_string_value(json_object_get(message, lang_pick("en", "zh"))));
+    }
+}
+
+static bool parse(const char *name, struct promptfile *out, struct err *e)
+{
+    struct buf text;
+    struct findings f;
+    if (!read_file(name, &text, e)) {
+        buf_release(&text);
+        return false;
+    }
+    findings_init(&f);
+    bool ok = promptfile_parse(buf_str(&text), text.len, out, &f, e);
+    if (!ok)
+        print_findings(f.list);
+    findings_release(&f);
+    buf_release(&text);
+    return ok || err_prefix(e, "%s", name);
+}
+
+static bool send_version(struct remote *r, const char *name, json_t *body, json_t **answer,
+                         struct err *e)
+{
+    struct buf path;
+    int64_t revision = 0;
+    struct err why = ERR_INIT;
+    put_path(&path, name, "");
+    bool found = remote_get(r, buf_str(&path), NULL, &revision, &why);
+    buf_release(&path);
+    if (!found && why.code != ERR_NOT_FOUND) {
+        *e = why;
+        return false;
+    }
+    if (!found) {
+        json_object_set_new(body, "name", json_string(name));
+        return remote_send(r, "POST", "templates", body, 0, answer, e);
+    }
+    json_object_del(body, "owner_id"); /* belong to new templates */
+    json_object_del(body, "department_id");
+    put_path(&path, name, "/versions");
+    bool ok = remote_send(r, "POST", buf_str(&path), body, revision, answer, e);
+    buf_release(&path);
+    return ok;
+}
+
+static int save(struct remote *r)
+{
+    struct err e = ERR_INIT;
+    struct promptfile file;
+    json_t *answer = NULL;
+    if (!parse(remote_arg(r, 1), &file, &e))
+        return remote_fail(r, &e);
+    json_t *body = json_pack("{s:O, s:O*}", "content", file.content, "tags", file.tags);
+    json_object_set_new(body, "note", json_string(file.note && *file.note ? file.note : "saved"));
+    bool ok = remote_fields(r, body, &e) &&
+              send_version(r, remote_arg(r, 0), body, &answer, &e);
+    json_decref(body);
+    promptfile_release(&file);
+    if (!ok)
+        return remote_fail(r, &e);
+    print_findings(json_object_get(answer, "findings"));
+    return remote_show_take(r, answer, saved);
+}
+
+static int lint(struct remote *r)
+{
+    struct err e = ERR_INIT;
+    struct promptfile file;
+    json_t *answer = NULL;
+    if (!parse(remote_arg(r, 0), &file, &e))
+        return remote_fail(r, &e);
+    json_t *body = json_pack("{s:s, s:O}", "name", file.name, "content", file.content);
+    bool ok = remote_send(r, "POST", "templates/lint", body, 0, &answer, &e);
+    json_decref(body);
+    promptfile_release(&file);
+    if (!ok)
+        return remote_fail(r, &e);
+    print_findings(json_object_get(answer, "findings"));
+    return remote_show_take(r, answer, NULL);
+}
+
+/* ---- labels ----------------------------------------------------------------------------------- */
+
+/* Revision of a label, 0 when there is none yet. */
+static bool label_revision(struct remote *r, const char *name, const char *label, int64_t *revision,
+                           struct err *e)
+{
+    struct buf path;
+    json_t *template = NULL, *l;
+    size_t i;
+    put_path(&path, name, "");
+    bool ok = remote_get(r, buf_str(&path), &template, NULL, e);
+    buf_release(&path);
+    *revision = 0;
+    json_array_foreach (json_object_get(template, "labels"), i, l)
+        if (!strcmp(json_string_value(json_object_get(l, "label")), label))
+            *revision = json_integer_value(json_object_get(l, "revision"));
+    json_decref(template);
+    return ok;
+}
+
+/* One change of a label: METHOD labels/LABEL and `rest`. */
+static int change_label(struct remote *r, const char *method, const char *rest, json_t *body)
+{
+    struct err e = ERR_INIT;
+    struct buf path;
+    int64_t revision;
+    json_t *answer = NULL;
+    const char *name = remote_arg(r, 0), *label = remote_arg(r, 1);
+    put_path(&path, name, "/labels/");
+    client_escape(&path, label);
+    buf_puts(&path, rest);
+    bool ok = label_revision(r, name, label, &revision, &e) &&
+              remote_send(r, method, buf_str(&path), body, revision, &answer, &e);
+    buf_release(&path);
+    json_decref(body);
+    return ok ? remote_show_take(r, answer, NULL) : remote_fail(r, &e);
+}
+
+static bool number_arg(struct remote *r, size_t i, int64_t *out)
+{
+    const char *text = remote_arg(r, i);
+    char *end;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return !*end && !errno && *out >= 0 && *text >= '0' && *text <= '9';
+}
+
+static int label_move(struct remote *r)
+{
+    int64_t number;
+    if (!number_arg(r, 2, &number))
+        return remote_wrong(r, lang_pick("the version is a number", "版本必须是数字"));
+    return change_label(r, "PUT", "", json_pack("{s:I}", "number", (json_int_t)number));
+}
+
+static int label_delete(struct remote *r)
+{
+    return change_label(r, "DELETE", "", NULL);
+}
+
+static int label_rollback(struct remote *r)
+{
+    return change_label(r, "POST", "/rollback", json_object());
+}
+
+static int label_protect(struct remote *r)
+{
+    bool on = !strcmp(remote_arg(r, 2), "on");
+    if (!on && strcmp(remote_arg(r, 2), "off"))
+        return remote_wrong(r, lang_pick("say on or off", "请给出 on 或 off"));
+    return change_label(r, "PUT", "/protection", json_pack("{s:b}", "protected", on));
+}
+
+static int label_canary(struct remote *r)
+{
+    struct err e = ERR_INIT;
+    int64_t number;
+    if (!number_arg(r, 2, &number))
+        return remote_wrong(r, lang_pick("the version is a number; 0 ends the canary",
+                                         "版本必须是数字；0 表示结束"));
+    json_t *body = json_pack("{s:I}", "number", (json_int_t)number);
+    if (!remote_fields(r, body, &e)) {
+        json_decref(body);
+        return remote_fail(r, &e);
+    }
+    return change_label(r, "PUT", "/canary", body);
+}
+
+/* ---- versions --------------------------------------------------------------------------------- */
+
+static int review(struct remote *r)
+{
+    static const char *const words[][2] = {
+        {"request", "review"}, {"approve", "approved"}, {"reject", "rejected"}};
+    struct err e = ERR_INIT;
+    struct buf path;
+    json_t *answer = NULL, *body = NULL;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (!strcmp(words[i][0], remote_arg(r, 2)))
+            body = json_pack("{s:s}", "to", words[i][1]);
+    if (!body)
+        return remote_wrong(r, lang_pick("say request, approve or reject",
+                                         "请给出 request、approve 或 reject"));
+    if (!strcmp(remote_arg(r, 2), "approve"))
+        json_object_set_new(body, "evidence", json_pack("{s:s}", "by", "seekctl"));
+    put_path(&path, remote_arg(r, 0), "/versions/");
+    client_escape(&path, remote_arg(r, 1));
+    buf_puts(&path, "/review");
+    bool ok = remote_fields(r, body, &e) &&
+              remote_send(r, "POST", buf_str(&path), body, 0, &answer, &e);
+    buf_release(&path);
+    json_decref(body);
+    return ok ? remote_show_take(r, answer, NULL) : remote_fail(r, &e);
+}
+
+static bool job_ended(const json_t *job)
+{
+    const char *state = json_string_value(json_object_get(job, "state"));
+    return !state || (strcmp(state, "queued") && strcmp(state, "running"));
+}
+
+static void print_progress(const json_t *job)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K%lld / %lld",
+                (long long)json_integer_value(json_object_get(job, "done")),
+                (long long)json_integer_value(json_object_get(job, "tests")));
+}
+
+/* Starts the test set and waits; fails when a test did. */
+static int run(struct remote *r)
+{
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+    struct err e = ERR_INIT;
+    struct buf path;
+    json_t *job = NULL, *nothing = json_object();
+    put_path(&path, remote_arg(r, 0), "/versions/");
+    client_escape(&path, remote_arg(r, 1));
+    buf_puts(&path, "/runs");
+    bool ok = remote_send(r, "POST", buf_str(&path), nothing, 0, &job, &e);
+    const char *id = json_string_value(json_object_get(job, "id"));
+    buf_printf(&path, "/%s", id ? id : "");
+    while (ok && !job_ended(job)) {
+        print_progress(job);
+        nanosleep(&pause, NULL);
+        json_decref(job);
+        job = NULL;
+        ok = remote_get(r, buf_str(&path), &job, NULL, &e);
+    }
+    if (isatty(STDERR_FILENO))
+        fputs("\n", stderr);
+    buf_release(&path);
+    json_decref(nothing);
+    if (!ok)
+        return remote_fail(r, &e);
+    bool passed = !json_integer_value(json_object_get(job, "failed")) &&
+                  json_is_integer(json_object_get(job, "run_id"));
+    int rc = remote_show_take(r, job, NULL);
+    return rc == CTL_OK && !passed ? CTL_FAILED : rc;
+}
+
+/* ---- folders ---------------------------------------------------------------------------------- */
+
+/* The server works in a folder of its own: it gets a whole path. */
+static int transfer(struct remote *r, const char *path)
+{
+    struct err e = ERR_INIT;
+    char here[PATH_MAX];
+    struct buf folder;
+    json_t *answer = NULL, *body = json_object();
+    buf_init(&folder, 2 * PATH_MAX);
+    if (*remote_arg(r, 0) != '/' && getcwd(here, sizeof here))
+        buf_printf(&folder, "%s/", here);
+    buf_puts(&folder, remote_arg(r, 0));
+    json_object_set_new(body, "folder", json_string(buf_str(&folder)));
+    bool ok = remote_fields(r, body, &e) && remote_send(r, "POST", path, body, 0, &answer, &e);
+    json_decref(body);
+    buf_release(&folder);
+    json_t *changes = json_object_get(answer, "changes");
+    if (changes && !remote_wants_json(r)) /* a line per change would be hundreds */
+        json_object_set_new(answer, "changes", json_integer((json_int_t)json_array_size(changes)));
+    return ok ? remote_show_take(r, answer, NULL) : remote_fail(r, &e);
+}
+
+static int import_folder(struct remote *r)
+{
+    return transfer(r, "templates/import");
+}
+
+static int export_folder(struct remote *r)
+{
+    return transfer(r, "templates/export");
+}
+
+/* ---- the table -------------------------------------------------------------------------------- */
+
+static const struct remote_verb verbs[] = {
+    {"list", "[--prefix P] [--tag T]", "templates", "列出模板", .options = "prefix tag",
+     .method = "GET", .path = "templates", .list = true, .columns = rows},
+    {"show", "NAME", "a template with its versions and labels", "查看模板及其版本与标签",
+     .min_args = 1, .max_args = 1, .method = "GET", .path = "templates/{name}"},
+    {"get", "NAME VERSION|LABEL", "one version with all it says", "查看一个版本的全部内容",
+     .min_args = 2, .max_args = 2, .method = "GET", .path = "templates/{name}/versions/{version}"},
+    {"save", "NAME FILE.prompt [--note T] [--owner LOGIN]", "a new version from a file",
+     "从文件保存新版本", .options = "note owner department", .min_args = 2, .max_args = 2, .run = save},
+    {"lint", "FILE.prompt", "what a save would say", "检查文件而不保存", .min_args = 1, .max_args = 1,
+     .run = lint},
+    {"review", "NAME VERSION request|approve|reject [--note T]",
+     "asks for approval, gives or refuses it", "提请审批、批准或拒绝", .options = "note without-run",
+     .min_args = 3, .max_args = 3, .run = review},
+    {"run", "NAME VERSION", "runs the test set; exit status 1 when a test failed",
+     "运行测试集；有失败时退出码为 1", .min_args = 2, .max_args = 2, .run = run},
+    {"label", "NAME LABEL VERSION", "puts a label on a version", "将标签指向版本", .min_args = 3,
+     .max_args = 3, .run = label_move},
+    {"unlabel", "NAME LABEL", "takes a label away", "删除标签", .min_args = 2, .max_args = 2,
+     .run = label_delete},
+    {"rollback", "NAME LABEL", "back to where the label pointed before", "将标签退回上一个版本",
+     .min_args = 2, .max_args = 2, .run = label_rollback},
+    {"protect", "NAME LABEL on|off", "only approved versions, moved by approvers", "保护标签",
+     .min_args = 3, .max_args = 3, .run = label_protect},
+    {"canary", "NAME LABEL VERSION [--permille N] [--department PATH]",
+     "part of the callers gets another version; 0 ends it", "让部分调用方使用另一版本；0 表示结束",
+     .options = "permille department", .min_args = 3, .max_args = 3, .run = label_canary},
+    {"import", "FOLDER [--owner LOGIN] [--label L] [--dry-run]", "a folder of prompt files",
+     "导入模板目录", .options = "owner department label dry-run trust", .min_args = 1, .max_args = 1,
+     .run = import_folder},
+    {"export", "FOLDER [--prefix P]", "writes prompt files into a new folder", "导出模板到新目录",
+     .options = "prefix", .min_args = 1, .max_args = 1,
+     .run = export_folder},
+    {"archive", "NAME", "not listed and not used any more", "归档模板", .min_args = 1, .max_args = 1,
+     .fixed = "{\"archived\": true}", .method = "PATCH", .path = "templates/{name}", .revised = true},
+};
+
+const struct remote_noun ctl_template = {
+    {"template", "VERB ...", "the prompt registry of a running server",
+     "提示词模板（连接运行中的服务器）", remote_run},
+    REMOTE_TABLE(verbs), REMOTE_TABLE(options)};

@@ -1,0 +1,156 @@
+#!/bin/sh
+# The runbook's steps with the real seekctl against the real server program on the scripted engine:
+# departments, people, keys, limits, templates with approval, usage, audit, backup and restore.
+set -eu
+
+root=${SEEKD_SRCDIR:-$(cd "$(dirname "$0")/.." && pwd)}
+build=${SEEKD_BUILDDIR:-$(pwd)}
+ctl=$build/seekctl
+command -v curl >/dev/null || { echo "SKIP: curl is not installed"; exit 77; }
+work=$(mktemp -d)
+server=
+LC_ALL=C.UTF-8
+SEEKD_SOCKET=$work/data/seekd.sock
+export LC_ALL SEEKD_SOCKET
+unset SEEKD_API_KEY
+
+finish() {
+    [ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+
+fail() {
+    echo "check_seekctl: $*" >&2
+    for f in out err reply; do
+        [ ! -f "$work/$f" ] || { echo "--- $f" >&2; tail -20 "$work/$f" >&2; }
+    done
+    exit 1
+}
+
+# ok TEXT ARGUMENT...: the command succeeds and prints TEXT.
+ok() {
+    text=$1
+    shift
+    "$ctl" "$@" >"$work/reply" 2>&1 || fail "seekctl $*"
+    [ -z "$text" ] || grep -q -- "$text" "$work/reply" || fail "seekctl $* does not say: $text"
+}
+
+# refused TEXT ARGUMENT...: the command fails and says TEXT.
+refused() {
+    text=$1
+    shift
+    if "$ctl" "$@" >"$work/reply" 2>&1; then
+        fail "seekctl $* succeeds"
+    fi
+    [ -z "$text" ] || grep -q -- "$text" "$work/reply" || fail "seekctl $* does not say: $text"
+}
+
+start() {
+    : >"$work/out"
+    "$build/tests/seekd_scripted" --model scripted.gguf --listen 127.0.0.1:0 --data-dir "$1" \
+        >"$work/out" 2>"$work/err" &
+    server=$!
+    url=
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        url=$(sed -n 's/^URL  *//p' "$work/out")
+        [ -z "$url" ] || return 0
+        sleep 0.5
+    done
+    fail "the server does not get ready"
+}
+
+stop() {
+    kill -TERM "$server"
+    wait "$server" || fail "the server ended with $?"
+    server=
+}
+
+# call KEY METHOD PATH BODY STATUS
+call() {
+    status=$(curl -s -o "$work/reply" -w '%{http_code}' -X "$2" -H "Authorization: Bearer $1" \
+        -H 'Content-Type: application/json' -d "$4" "${url%/v1}$3")
+    [ "$status" = "$5" ] || fail "$2 $3: $status instead of $5"
+}
+
+refused 'seekd' dept list
+start "$work/data"
+grep -q 'one-time password' "$work/out" || fail "the first start shows no password"
+
+# ---- people and keys
+ok 'Works' dept create Works
+ok 'Works' dept create "三号线" --parent Works
+ok '三号线' dept list
+ok 'wang.wei' user create wang.wei --name 王伟 --department Works/三号线 --roles user
+ok 'li.na' user create li.na --name 李娜 --department Works --roles editor,user
+ok 'chen.jie' user create chen.jie --name 陈杰 --department Works --roles approver,user
+ok '王伟' user list
+ok 'one-time password' user reset-password wang.wei
+refused 'exists\|taken' user create wang.wei --name x --department Works --roles user
+ok 'sk-' key create wang.wei --name "Excel 插件" --scopes infer,templates,usage
+user=$(sed -n 's/.*\(sk-[A-Za-z0-9_-]*\)$/\1/p' "$work/reply")
+ok 'sk-' key create chen.jie --name review --scopes edit,templates
+approver=$(sed -n 's/.*\(sk-[A-Za-z0-9_-]*\)$/\1/p' "$work/reply")
+call "$user" POST /v1/chat/completions '{"messages":[{"role":"user","content":"hi"}]}' 200
+
+# ---- limits
+ok '1' quota set person wang.wei --requests-per-minute 1
+call "$user" POST /v1/chat/completions '{"messages":[{"role":"user","content":"hi"}]}' 200
+call "$user" POST /v1/chat/completions '{"messages":[{"role":"user","content":"hi"}]}' 429
+grep -q '1 requests per minute' "$work/reply" || fail "the refusal names no limit"
+ok 'person' quota show person wang.wei
+ok '' quota delete person wang.wei
+
+# ---- a template, its approval, its use
+cat >"$work/my.prompt" <<'P'
+{"name": "works/handover", "note": "first", "settings": {"max_tokens": 20},
+ "variables": [{"name": "events", "type": "text", "required": true,
+                "label": {"zh": "事件", "en": "Events"}}],
+ "tests": [{"name": "one", "variables": {"events": "#reply=停机#"},
+            "checks": [{"contains": "停机"}]}]}
+--- user
+{{ events }}
+P
+ok 'findings' template lint "$work/my.prompt"
+ok 'works/handover\|version' template save works/handover "$work/my.prompt" --owner li.na --note first
+ok 'passed *1' template run works/handover 1
+ok 'review' template review works/handover 1 request
+refused 'somebody else' template review works/handover 1 approve
+call "$approver" POST /admin/v1/templates/works%2Fhandover/versions/1/review \
+    '{"to":"approved","note":"read","evidence":{"read":true}}' 200
+ok 'production' template label works/handover production 1
+call "$user" POST /v1/templates/works%2Fhandover/run '{"variables":{"events":"#reply=fine#"}}' 200
+grep -q 'fine' "$work/reply" || fail "the template was not used"
+ok 'files  *42' template import "$root/prompts/library" --owner li.na
+ok 'zh/notice' template list --prefix zh/
+ok '' template export "$work/exported" --prefix zh/
+[ -n "$(find "$work/exported" -name 'notice*' | head -1)" ] || fail "nothing was exported"
+
+# ---- usage and audit
+ok '三号线' usage totals --by department
+ok '/v1/chat/completions' usage requests
+ok '' usage totals --by person --csv "$work/usage.csv"
+grep -q 'wang.wei' "$work/usage.csv" || fail "the CSV lacks a person"
+ok 'template.' audit list --from 2020-01-01
+ok 'sound  *yes' audit verify
+ok 'OK    database' doctor
+
+# ---- backup and restore
+ok 'checked' backup "$work/plain.db"
+ok 'encrypted' backup "$work/sealed" --key-file "$work/backup.key"
+ok 'sound' restore "$work/plain.db" --check
+ok 'sound' restore "$work/sealed" --check --key-file "$work/backup.key"
+ok '' key revoke 1 --reason lost
+call "$user" GET /v1/models '' 401
+stop
+mkdir -m 700 "$work/second"
+ok 'restored' restore "$work/sealed" --to "$work/second/seekd.db" --key-file "$work/backup.key"
+SEEKD_SOCKET=$work/second/seekd.sock
+start "$work/second"
+ok 'wang.wei' user list
+call "$user" GET /v1/models '' 200 # as it was when the backup was made
+stop
+printf 'x' | dd of="$work/plain.db" bs=1 seek=5000 conv=notrunc 2>/dev/null
+refused 'sha256' restore "$work/plain.db" --check
+LC_ALL=zh_CN.UTF-8 "$ctl" --help | grep -q '用法' || fail "no Chinese help"
+echo "seekctl: the runbook's steps work"
