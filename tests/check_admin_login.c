@@ -142,8 +142,12 @@ static int by_size(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+/* What comes before is the same for both kinds, so that both find the database and caches alike. */
 static uint64_t time_login(const char *login)
 {
+    char unlock[64];
+    snprintf(unlock, sizeof unlock, "/admin/v1/users/%" PRId64 "/unlock", rig.person[BY_USER].id);
+    admin_expect(&rig, BY_ADMIN, "POST", unlock, NULL, NULL, 200);
     uint64_t begun = clock_now_us();
     ck_assert_int_eq(browser_try(&rig, login, "not-the-password"), 401);
     return clock_now_us() - begun;
@@ -154,17 +158,11 @@ static double compare_logins(size_t n)
 {
     static unsigned strangers;
     uint64_t unknown[200], wrong[200];
-    char unlock[64];
-    snprintf(unlock, sizeof unlock, "/admin/v1/users/%" PRId64 "/unlock", rig.person[BY_USER].id);
     for (size_t i = 0; i < n; i++) {
         char login[32];
         snprintf(login, sizeof login, "ghost%u", strangers++);
-        if (i % 2)
-            wrong[i] = time_login("王伟");
         unknown[i] = time_login(login);
-        if (i % 2 == 0)
-            wrong[i] = time_login("王伟");
-        admin_expect(&rig, BY_ADMIN, "POST", unlock, NULL, NULL, 200);
+        wrong[i] = time_login("王伟");
     }
     qsort(unknown, n, sizeof unknown[0], by_size);
     qsort(wrong, n, sizeof wrong[0], by_size);
