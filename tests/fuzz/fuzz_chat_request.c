@@ -1,5 +1,5 @@
-/* Fuzz target: any bytes as the body of a chat, completion, tokenize or detokenize request (the
- * first byte chooses), against the scripted engine. Every request must end in a JSON answer or in
+/* Fuzz target: any bytes as the body of a chat, completion, tokenize, detokenize or responses request
+ * (the first byte chooses), against the scripted engine. Every request must end in a JSON answer or in
  * well-formed events, and leave nothing behind in the engine. */
 #include <config.h>
 
@@ -13,6 +13,7 @@
 #include "api/api.h"
 #include "api/generation.h"
 #include "api/prompt.h"
+#include "api/responses.h"
 #include "base/log.h"
 #include "fake_engine.h"
 
@@ -55,7 +56,9 @@ static void require_json(const char *text, size_t len)
 static void require_events(const char *text)
 {
     while (*text) {
-        const char *end = strstr(text, "\n\n");
+        const char *end = strstr(text, "\n\n"), *line = strchr(text, '\n');
+        if (!strncmp(text, "event: ", 7))
+            text = line + 1;
         require(end && !strncmp(text, "data: ", 6), "an event is malformed");
         if (strncmp(text, "data: [DONE]", 12))
             require_json(text + 6, (size_t)(end - text) - 6);
@@ -87,7 +90,8 @@ static void read_all(struct generation *g)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static api_handler *const handlers[] = {api_chat, api_completion, api_tokenize, api_detokenize};
+    static api_handler *const handlers[] = {api_chat, api_completion, api_tokenize, api_detokenize,
+                                           api_responses};
     if (!model.engine)
         start();
     if (!size)
@@ -96,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                             .body_len = size - 1, .id = "fuzz", .notify = ignore};
     struct api_answer answer;
     api_answer_init(&answer);
-    handlers[data[0] % 4](&call, &answer);
+    handlers[data[0] % (sizeof handlers / sizeof handlers[0])](&call, &answer);
     if (answer.run)
         read_all(answer.run);
     else
