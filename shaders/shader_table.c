@@ -11,16 +11,12 @@ static const uint32_t spv_matmul_c1_split[] = {
 #include "spv/matmul_c1_split.inc"
 };
 
-static const uint32_t spv_matmul_c4_shuffle[] = {
-#include "spv/matmul_c4_shuffle.inc"
+static const uint32_t spv_matmul_c16_loop[] = {
+#include "spv/matmul_c16_loop.inc"
 };
 
 static const uint32_t spv_matmul_c4_split[] = {
 #include "spv/matmul_c4_split.inc"
-};
-
-static const uint32_t spv_matmul_c8_shuffle[] = {
-#include "spv/matmul_c8_shuffle.inc"
 };
 
 static const uint32_t spv_matmul_c8_split[] = {
@@ -107,16 +103,12 @@ static const uint32_t spv_gated_c1_split[] = {
 #include "spv/gated_c1_split.inc"
 };
 
-static const uint32_t spv_gated_c4_shuffle[] = {
-#include "spv/gated_c4_shuffle.inc"
+static const uint32_t spv_gated_c16_loop[] = {
+#include "spv/gated_c16_loop.inc"
 };
 
 static const uint32_t spv_gated_c4_split[] = {
 #include "spv/gated_c4_split.inc"
-};
-
-static const uint32_t spv_gated_c8_shuffle[] = {
-#include "spv/gated_c8_shuffle.inc"
 };
 
 static const uint32_t spv_gated_c8_split[] = {
@@ -219,10 +211,6 @@ static const uint32_t spv_moe_gated_c4_split[] = {
 #include "spv/moe_gated_c4_split.inc"
 };
 
-static const uint32_t spv_moe_gated_c8_shuffle[] = {
-#include "spv/moe_gated_c8_shuffle.inc"
-};
-
 static const uint32_t spv_moe_gated_c8_split[] = {
 #include "spv/moe_gated_c8_split.inc"
 };
@@ -321,10 +309,6 @@ static const uint32_t spv_moe_down_c16_loop[] = {
 
 static const uint32_t spv_moe_down_c4_split[] = {
 #include "spv/moe_down_c4_split.inc"
-};
-
-static const uint32_t spv_moe_down_c8_shuffle[] = {
-#include "spv/moe_down_c8_shuffle.inc"
 };
 
 static const uint32_t spv_moe_down_c8_split[] = {
@@ -520,12 +504,10 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH},
     {"matmul_c1_split", spv_matmul_c1_split, sizeof spv_matmul_c1_split,
      VK_FEAT_HARDWARE},
-    {"matmul_c4_shuffle", spv_matmul_c4_shuffle, sizeof spv_matmul_c4_shuffle,
+    {"matmul_c16_loop", spv_matmul_c16_loop, sizeof spv_matmul_c16_loop,
      VK_FEAT_SUBGROUP_ARITH},
     {"matmul_c4_split", spv_matmul_c4_split, sizeof spv_matmul_c4_split,
      VK_FEAT_HARDWARE},
-    {"matmul_c8_shuffle", spv_matmul_c8_shuffle, sizeof spv_matmul_c8_shuffle,
-     VK_FEAT_SUBGROUP_ARITH},
     {"matmul_c8_split", spv_matmul_c8_split, sizeof spv_matmul_c8_split,
      VK_FEAT_HARDWARE},
     {"matmul_c1_f32", spv_matmul_c1_f32, sizeof spv_matmul_c1_f32,
@@ -568,12 +550,10 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH},
     {"gated_c1_split", spv_gated_c1_split, sizeof spv_gated_c1_split,
      VK_FEAT_HARDWARE},
-    {"gated_c4_shuffle", spv_gated_c4_shuffle, sizeof spv_gated_c4_shuffle,
+    {"gated_c16_loop", spv_gated_c16_loop, sizeof spv_gated_c16_loop,
      VK_FEAT_SUBGROUP_ARITH},
     {"gated_c4_split", spv_gated_c4_split, sizeof spv_gated_c4_split,
      VK_FEAT_HARDWARE},
-    {"gated_c8_shuffle", spv_gated_c8_shuffle, sizeof spv_gated_c8_shuffle,
-     VK_FEAT_SUBGROUP_ARITH},
     {"gated_c8_split", spv_gated_c8_split, sizeof spv_gated_c8_split,
      VK_FEAT_HARDWARE},
     {"gated_c1_mixed", spv_gated_c1_mixed, sizeof spv_gated_c1_mixed,
@@ -624,8 +604,6 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_gated_c4_split", spv_moe_gated_c4_split, sizeof spv_moe_gated_c4_split,
      VK_FEAT_HARDWARE},
-    {"moe_gated_c8_shuffle", spv_moe_gated_c8_shuffle, sizeof spv_moe_gated_c8_shuffle,
-     VK_FEAT_SUBGROUP_ARITH},
     {"moe_gated_c8_split", spv_moe_gated_c8_split, sizeof spv_moe_gated_c8_split,
      VK_FEAT_HARDWARE},
     {"moe_gated_c1_mixed", spv_moe_gated_c1_mixed, sizeof spv_moe_gated_c1_mixed,
@@ -676,8 +654,6 @@ const struct vk_shader vk_shaders[] = {
      VK_FEAT_SUBGROUP_ARITH},
     {"moe_down_c4_split", spv_moe_down_c4_split, sizeof spv_moe_down_c4_split,
      VK_FEAT_HARDWARE},
-    {"moe_down_c8_shuffle", spv_moe_down_c8_shuffle, sizeof spv_moe_down_c8_shuffle,
-     VK_FEAT_SUBGROUP_ARITH},
     {"moe_down_c8_split", spv_moe_down_c8_split, sizeof spv_moe_down_c8_split,
      VK_FEAT_HARDWARE},
     {"moe_down_c1_f32", spv_moe_down_c1_f32, sizeof spv_moe_down_c1_f32,

@@ -14,23 +14,17 @@ shaders/spv/matmul_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shad
 	shaders/spv/matmul_c1_split.defs-COLS-1-TILES-1-SPLIT-1
 	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=1 -DSPLIT=1
 
-SHADER_INCS += shaders/spv/matmul_c4_shuffle.inc
-SHADER_DEFS += shaders/spv/matmul_c4_shuffle.defs-COLS-4-TILES-4-SHUFFLE-1
-shaders/spv/matmul_c4_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
-	shaders/spv/matmul_c4_shuffle.defs-COLS-4-TILES-4-SHUFFLE-1
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=4 -DSHUFFLE=1
+SHADER_INCS += shaders/spv/matmul_c16_loop.inc
+SHADER_DEFS += shaders/spv/matmul_c16_loop.defs-COLS-16-TILES-4-LOOP-1
+shaders/spv/matmul_c16_loop.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
+	shaders/spv/matmul_c16_loop.defs-COLS-16-TILES-4-LOOP-1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=16 -DTILES=4 -DLOOP=1
 
 SHADER_INCS += shaders/spv/matmul_c4_split.inc
 SHADER_DEFS += shaders/spv/matmul_c4_split.defs-COLS-4-TILES-1-SPLIT-1
 shaders/spv/matmul_c4_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
 	shaders/spv/matmul_c4_split.defs-COLS-4-TILES-1-SPLIT-1
 	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=1 -DSPLIT=1
-
-SHADER_INCS += shaders/spv/matmul_c8_shuffle.inc
-SHADER_DEFS += shaders/spv/matmul_c8_shuffle.defs-COLS-8-TILES-4-SHUFFLE-1
-shaders/spv/matmul_c8_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
-	shaders/spv/matmul_c8_shuffle.defs-COLS-8-TILES-4-SHUFFLE-1
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=8 -DTILES=4 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/matmul_c8_split.inc
 SHADER_DEFS += shaders/spv/matmul_c8_split.defs-COLS-8-TILES-1-SPLIT-1
@@ -158,23 +152,17 @@ shaders/spv/gated_c1_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shade
 	shaders/spv/gated_c1_split.defs-COLS-1-TILES-1-GATED-1-SPLIT-1
 	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=1 -DTILES=1 -DGATED=1 -DSPLIT=1
 
-SHADER_INCS += shaders/spv/gated_c4_shuffle.inc
-SHADER_DEFS += shaders/spv/gated_c4_shuffle.defs-COLS-4-TILES-2-GATED-1-SHUFFLE-1
-shaders/spv/gated_c4_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
-	shaders/spv/gated_c4_shuffle.defs-COLS-4-TILES-2-GATED-1-SHUFFLE-1
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=2 -DGATED=1 -DSHUFFLE=1
+SHADER_INCS += shaders/spv/gated_c16_loop.inc
+SHADER_DEFS += shaders/spv/gated_c16_loop.defs-COLS-16-TILES-2-GATED-1-LOOP-1
+shaders/spv/gated_c16_loop.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
+	shaders/spv/gated_c16_loop.defs-COLS-16-TILES-2-GATED-1-LOOP-1
+	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=16 -DTILES=2 -DGATED=1 -DLOOP=1
 
 SHADER_INCS += shaders/spv/gated_c4_split.inc
 SHADER_DEFS += shaders/spv/gated_c4_split.defs-COLS-4-TILES-1-GATED-1-SPLIT-1
 shaders/spv/gated_c4_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
 	shaders/spv/gated_c4_split.defs-COLS-4-TILES-1-GATED-1-SPLIT-1
 	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=1 -DGATED=1 -DSPLIT=1
-
-SHADER_INCS += shaders/spv/gated_c8_shuffle.inc
-SHADER_DEFS += shaders/spv/gated_c8_shuffle.defs-COLS-8-TILES-2-GATED-1-SHUFFLE-1
-shaders/spv/gated_c8_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
-	shaders/spv/gated_c8_shuffle.defs-COLS-8-TILES-2-GATED-1-SHUFFLE-1
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=8 -DTILES=2 -DGATED=1 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/gated_c8_split.inc
 SHADER_DEFS += shaders/spv/gated_c8_split.defs-COLS-8-TILES-1-GATED-1-SPLIT-1
@@ -326,12 +314,6 @@ shaders/spv/moe_gated_c4_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/s
 	shaders/spv/moe_gated_c4_split.defs-COLS-4-TILES-1-GATED-1-MOE-1-SPLIT-1
 	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=1 -DGATED=1 -DMOE=1 -DSPLIT=1
 
-SHADER_INCS += shaders/spv/moe_gated_c8_shuffle.inc
-SHADER_DEFS += shaders/spv/moe_gated_c8_shuffle.defs-COLS-8-TILES-2-GATED-1-MOE-1-SHUFFLE-1
-shaders/spv/moe_gated_c8_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
-	shaders/spv/moe_gated_c8_shuffle.defs-COLS-8-TILES-2-GATED-1-MOE-1-SHUFFLE-1
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=8 -DTILES=2 -DGATED=1 -DMOE=1 -DSHUFFLE=1
-
 SHADER_INCS += shaders/spv/moe_gated_c8_split.inc
 SHADER_DEFS += shaders/spv/moe_gated_c8_split.defs-COLS-8-TILES-1-GATED-1-MOE-1-SPLIT-1
 shaders/spv/moe_gated_c8_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
@@ -481,12 +463,6 @@ SHADER_DEFS += shaders/spv/moe_down_c4_split.defs-COLS-4-TILES-1-MOE-2-SPLIT-1
 shaders/spv/moe_down_c4_split.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
 	shaders/spv/moe_down_c4_split.defs-COLS-4-TILES-1-MOE-2-SPLIT-1
 	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=4 -DTILES=1 -DMOE=2 -DSPLIT=1
-
-SHADER_INCS += shaders/spv/moe_down_c8_shuffle.inc
-SHADER_DEFS += shaders/spv/moe_down_c8_shuffle.defs-COLS-8-TILES-4-MOE-2-SHUFFLE-1
-shaders/spv/moe_down_c8_shuffle.inc: $(srcdir)/shaders/gemm/gemm.comp $(srcdir)/shaders/embed.sh \
-	shaders/spv/moe_down_c8_shuffle.defs-COLS-8-TILES-4-MOE-2-SHUFFLE-1
-	$(AM_V_GLSLC)$(SHADER_EMBED) gemm/gemm.comp $@ -DCOLS=8 -DTILES=4 -DMOE=2 -DSHUFFLE=1
 
 SHADER_INCS += shaders/spv/moe_down_c8_split.inc
 SHADER_DEFS += shaders/spv/moe_down_c8_split.defs-COLS-8-TILES-1-MOE-2-SPLIT-1

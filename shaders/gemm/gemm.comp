@@ -192,15 +192,15 @@ void main()
             precise float acc[SUMS];
             [[unroll]] for (uint s = 0u; s < SUMS; s++)
                 acc[s] = sums[c][s][lane];
-            [[unroll]] for (uint j = 0u; j < 4u; j++)
-                if (j <= last) {
-                    vec4 mine = x[x_at + min(h * 32u + j * 8u + lane, p.last_quad)];
-                    [[unroll]] for (uint i = 0u; i < 8u; i++) {
-                        vec4 v = subgroupShuffle(mine, i);
-                        [[unroll]] for (uint s = 0u; s < SUMS; s++)
-                            acc[s] += dot(w[j][s][i], v);
-                    }
+            [[unroll]] for (uint j = 0u; j < 4u; j++) {
+                vec4 mine = x[x_at + min(h * 32u + j * 8u + lane, p.last_quad)];
+                mine = j <= last ? mine : vec4(0.0); /* adds 0: cheaper than a branch */
+                [[unroll]] for (uint i = 0u; i < 8u; i++) {
+                    vec4 v = subgroupShuffle(mine, i);
+                    [[unroll]] for (uint s = 0u; s < SUMS; s++)
+                        acc[s] += dot(w[j][s][i], v);
                 }
+            }
             [[unroll]] for (uint s = 0u; s < SUMS; s++)
                 sums[c][s][lane] = acc[s];
         }

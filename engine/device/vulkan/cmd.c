@@ -460,6 +460,8 @@ bool vk_plan_seal(struct plan *p, struct err *e)
     }
     if (!vk_record_create(vd, v->list, v->n, v->stages, v->n_ops, false, &v->record, e))
         return false;
+    v->cap = v->n + 1;
+    v->list = mem_realloc(v->list, v->cap * sizeof *v->list); /* grown in powers of two */
     vk_pipes_save(vd);
     return true;
 }

@@ -36,7 +36,7 @@ struct variant {
 
 enum { WIDE = 64, LANES = 8 };
 
-/* By how many rows of x a workgroup takes at most: 1, 4 (work items of experts: 4 or 16), 8. */
+/* By how many rows there are: 1, up to 4 (experts: few and a varying number), more. */
 enum width { WIDTH_1, WIDTH_4, WIDTH_8, WIDTH_COUNT };
 enum form { FORM_MATMUL, FORM_GATED, FORM_MOE_GATED, FORM_MOE_DOWN, FORM_COUNT };
 
@@ -48,14 +48,14 @@ enum form { FORM_MATMUL, FORM_GATED, FORM_MOE_GATED, FORM_MOE_DOWN, FORM_COUNT }
             8, 8, 2                                                                                \
         }                                                                                          \
     }
-#define SHUFFLED(form, cols_, tiles_)                                                              \
+#define SHUFFLED(form, tiles_)                                                                     \
     {                                                                                              \
-        SHADER_##form##_C##cols_##_SHUFFLE, 8, cols_, tiles_,                                      \
+        SHADER_##form##_C1_SHUFFLE, 8, 1, tiles_,                                                  \
         {                                                                                          \
             8, 1, 1                                                                                \
         }                                                                                          \
     }
-/* As SHUFFLED, but a workgroup costs what the rows it really has cost, up to 16 of them. */
+/* As SHUFFLED, but for up to 16 rows, and a workgroup costs what the rows it really has cost. */
 #define LOOPED(form, tiles_)                                                                       \
     {                                                                                              \
         SHADER_##form##_C16_LOOP, 8, 16, tiles_,                                                   \
@@ -65,20 +65,15 @@ enum form { FORM_MATMUL, FORM_GATED, FORM_MOE_GATED, FORM_MOE_DOWN, FORM_COUNT }
     }
 #define FAST_FORM(form, t)                                                                         \
     {                                                                                              \
-        {SPLIT(form, 1), SHUFFLED(form, 1, t)}, {SPLIT(form, 4), SHUFFLED(form, 4, t)},            \
-            {SPLIT(form, 8), SHUFFLED(form, 8, t)},                                                \
-    }
-#define FAST_MOE(form, t)                                                                          \
-    {                                                                                              \
-        {SPLIT(form, 1), SHUFFLED(form, 1, t)}, {SPLIT(form, 4), LOOPED(form, t)},                 \
-            {SPLIT(form, 8), SHUFFLED(form, 8, t)},                                                \
+        {SPLIT(form, 1), SHUFFLED(form, t)}, {SPLIT(form, 4), LOOPED(form, t)},                    \
+            {SPLIT(form, 8), LOOPED(form, t)},                                                     \
     }
 enum { N_FAST = 2 };
 static const struct variant fast_gemm[FORM_COUNT][WIDTH_COUNT][N_FAST] = {
     [FORM_MATMUL] = FAST_FORM(MATMUL, 4),
     [FORM_GATED] = FAST_FORM(GATED, 2),
-    [FORM_MOE_GATED] = FAST_MOE(MOE_GATED, 2),
-    [FORM_MOE_DOWN] = FAST_MOE(MOE_DOWN, 4),
+    [FORM_MOE_GATED] = FAST_FORM(MOE_GATED, 2),
+    [FORM_MOE_DOWN] = FAST_FORM(MOE_DOWN, 4),
 };
 
 /* Portable variants: one module per type, because drivers that do not fold specialization constants

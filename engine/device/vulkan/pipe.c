@@ -47,7 +47,6 @@ struct vk_pipes {
     size_t n, cap;
     VkDescriptorSetLayout sets[VK_MAX_BINDS + 1]; /* by number of bindings, null until used */
     VkPipelineLayout layouts[VK_MAX_BINDS + 1];
-    VkShaderModule *modules; /* owned [vk_n_shaders], null until used */
     VkPipelineCache cache;
     char *cache_path;             /* owned; NULL = none */
     struct cache_header expected; /* all but the payload fields */
@@ -252,7 +251,6 @@ bool vk_pipes_create(struct vk_dev *vd, const char *cache_dir, struct err *e)
     struct vk_pipes *p = mem_zalloc(sizeof *p);
 
     vd->pipes = p;
-    p->modules = mem_calloc(vk_n_shaders, sizeof *p->modules);
     if (cache_dir) {
         if (!expect_header(vd, &p->expected, e))
             return false;
@@ -271,8 +269,6 @@ void vk_pipes_destroy(struct vk_dev *vd)
     if (!vd->abandoned) {
         for (size_t i = 0; i < p->n; i++)
             vd->f->DestroyPipeline(vd->handle, p->list[i].handle, NULL);
-        for (uint32_t i = 0; i < vk_n_shaders; i++)
-            vd->f->DestroyShaderModule(vd->handle, p->modules[i], NULL);
         for (int i = 0; i <= VK_MAX_BINDS; i++) {
             vd->f->DestroyPipelineLayout(vd->handle, p->layouts[i], NULL);
             vd->f->DestroyDescriptorSetLayout(vd->handle, p->sets[i], NULL);
@@ -280,7 +276,6 @@ void vk_pipes_destroy(struct vk_dev *vd)
         vd->f->DestroyPipelineCache(vd->handle, p->cache, NULL);
     }
     free(p->list);
-    free(p->modules);
     free(p->cache_path);
     free(p);
     vd->pipes = NULL;
@@ -324,14 +319,14 @@ fail:
     return false;
 }
 
-static bool get_module(struct vk_dev *vd, uint32_t shader, struct err *e)
+/* Modules live as long as it takes to make a pipeline of them: drivers copy the code. */
+static bool create_module(struct vk_dev *vd, uint32_t shader, VkShaderModule *out, struct err *e)
 {
     VkShaderModuleCreateInfo info = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                      .codeSize = vk_shaders[shader].code_bytes,
                                      .pCode = vk_shaders[shader].code};
 
-    if (!vd->pipes->modules[shader])
-        VK(vd, CreateShaderModule(vd->handle, &info, NULL, &vd->pipes->modules[shader]), e);
+    VK(vd, CreateShaderModule(vd->handle, &info, NULL, out), e);
     return true;
 fail:
     return false;
@@ -352,11 +347,13 @@ static bool create_pipe(struct vk_dev *vd, const struct vk_dispatch *x, VkPipeli
                                  .pData = x->spec};
     VkDescriptorSetLayout set;
     VkPipelineLayout layout;
+    VkShaderModule module;
 
     for (uint32_t i = 0; i < x->n_spec; i++)
         entries[i] = (VkSpecializationMapEntry){i, i * (uint32_t)sizeof x->spec[0],
                                                 sizeof x->spec[0]};
-    if (!get_module(vd, x->shader, e) || !vk_pipe_layout(vd, x->n_binds, &set, &layout, e))
+    if (!vk_pipe_layout(vd, x->n_binds, &set, &layout, e) ||
+        !create_module(vd, x->shader, &module, e))
         return false;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
@@ -364,14 +361,16 @@ static bool create_pipe(struct vk_dev *vd, const struct vk_dispatch *x, VkPipeli
                   .pNext = sized ? &size : NULL,
                   .flags = sized ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                  .module = vd->pipes->modules[x->shader],
+                  .module = module,
                   .pName = "main",
                   .pSpecializationInfo = &spec},
         .layout = layout};
     VK(vd, CreateComputePipelines(vd->handle, vd->pipes->cache, 1, &info, NULL, out), e);
+    vd->f->DestroyShaderModule(vd->handle, module, NULL);
     vd->pipes->dirty = true;
     return true;
 fail:
+    vd->f->DestroyShaderModule(vd->handle, module, NULL);
     return false;
 }
 
