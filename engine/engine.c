@@ -162,8 +162,11 @@ static char *default_cache_dir(void)
 bool engine_open(const struct engine_options *opt, struct engine **out, struct err *e)
 {
     /* Software drivers compile on threads of their own, and the C library would give each an arena
-     * that keeps the compiler's garbage: 249 MB resident instead of 233 MB with the demo model. */
+     * that keeps the compiler's garbage: 249 MB resident instead of 233 MB with the demo model. A
+     * fixed threshold gives large blocks back when freed (by default it rises to the largest freed
+     * so far): another 4 MB, and 13 MB after a start that compiled everything. */
     mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, 64 * 1024);
     struct engine *eng = mem_zalloc(sizeof *eng);
     struct gguf *g = NULL;
     char *cache = opt->cache_dir ? mem_strdup(opt->cache_dir) : default_cache_dir();
