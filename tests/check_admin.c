@@ -66,6 +66,24 @@ START_TEST(refuses_odd_queries)
 }
 END_TEST
 
+/* What cannot be printed must not get into the audit log, which would not be readable any more. */
+START_TEST(refuses_odd_reasons)
+{
+    static const char *const bad[] = {"%FF", "\xff", "a%C0%AF", "%ED%A0%80", "a%1Bb", "a%7F"};
+    char path[64], headers[64];
+    snprintf(path, sizeof path, "/admin/v1/keys/%lld", (long long)rig.person[BY_USER].key_id);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(headers, sizeof headers, "X-Reason: %s\r\n", bad[i]);
+        admin_refused(&rig, BY_ADMIN, "DELETE", path, headers, NULL, 400, "bad_http_request");
+    }
+    admin_expect(&rig, BY_ADMIN, "DELETE", path, "X-Reason: %E9%97%B2%E7%BD%AE\r\n", NULL, 200);
+    json_t *v = admin_call(&rig, BY_AUDITOR, "GET", "/admin/v1/audit?action=key.revoke", NULL, NULL,
+                           200);
+    ck_assert_str_eq(admin_text(v, "data/0/reason"), "闲置");
+    json_decref(v);
+}
+END_TEST
+
 START_TEST(a_key_file_may_only_infer)
 {
     struct http_reply r;
@@ -111,6 +129,7 @@ int main(void)
     tcase_add_test(tc, tells_who_asks);
     tcase_add_test(tc, takes_basic_credentials);
     tcase_add_test(tc, refuses_odd_queries);
+    tcase_add_test(tc, refuses_odd_reasons);
     tcase_add_test(tc, a_key_file_may_only_infer);
     suite_add_tcase(s, tc);
     tc = tcase_create("ports");

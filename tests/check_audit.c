@@ -100,6 +100,27 @@ START_TEST(a_failed_act_leaves_no_row)
 }
 END_TEST
 
+static bool append_odd(struct store_db *db, void *ctx, struct err *e)
+{
+    return audit_append(db, &RIG_ACTOR, ctx, e);
+}
+
+/* It could never be listed or exported. */
+START_TEST(refuses_what_is_not_utf8)
+{
+    struct audit_entry odd[] = {
+        {.action = "key.revoke", .object_kind = "key", .object_id = "1", .reason = "\xff"},
+        {.action = "key.revoke", .object_kind = "key", .object_id = "a\xc0\xaf"},
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        struct err e = ERR_INIT;
+        ck_assert(!store_write(rig.store, append_odd, &odd[i], &e));
+        ck_assert_int_eq(e.code, ERR_ARG);
+    }
+    ck_assert_int_eq(verdict(NULL).head.seq, 0);
+}
+END_TEST
+
 START_TEST(head_has_a_text_form)
 {
     char text[AUDIT_HEAD_TEXT];
@@ -362,6 +383,7 @@ static Suite *suite(void)
     } cases[] = {
         {"appends_a_chain", appends_a_chain},
         {"a_failed_act_leaves_no_row", a_failed_act_leaves_no_row},
+        {"refuses_what_is_not_utf8", refuses_what_is_not_utf8},
         {"head_has_a_text_form", head_has_a_text_form},
         {"every_tampering_is_found", every_tampering_is_found},
         {"every_cut_tail_is_found", every_cut_tail_is_found},

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/utf8.h"
 
 enum { HASH = HASH_SHA256_BYTES, MAX_ROW_BYTES = 16 << 20, PAGE_BYTES = 64 << 10 };
 
@@ -147,6 +148,18 @@ static bool insert(struct store_db *db, const struct audit_row *r, struct err *e
     return store_run(db, st, NULL, e);
 }
 
+/* A row that cannot be written as JSON would stop every list and export at its place. */
+static bool check_texts(const struct audit_row *r, struct err *e)
+{
+    const char *const texts[] = {r->actor,     r->address,   r->request_id, r->action, r->object_kind,
+                                 r->object_id, r->before,    r->after,      r->reason};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i] && !utf8_valid(texts[i], strlen(texts[i])))
+            FAIL(e, ERR_ARG, "the audit log takes UTF-8 only: %s of %s is something else",
+                 texts[i] == r->reason ? "the reason" : "a text", r->action);
+    return true;
+}
+
 bool audit_append(struct store_db *db, const struct audit_actor *actor,
                   const struct audit_entry *entry, struct err *e)
 {
@@ -170,7 +183,7 @@ bool audit_append(struct store_db *db, const struct audit_actor *actor,
         .previous = head.hash,
         .hash = hash,
     };
-    return row_hash(&r, hash, e) && insert(db, &r, e);
+    return check_texts(&r, e) && row_hash(&r, hash, e) && insert(db, &r, e);
 }
 
 /* ---- checking --------------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ struct audit_entry {
     const char *reason;         /* "" when none was given */
 };
 
-/* Appends one row inside the caller's store_write callback. */
+/* Appends one row inside the caller's store_write callback. ERR_ARG: a text is not UTF-8. */
 bool audit_append(struct store_db *db, const struct audit_actor *actor,
                   const struct audit_entry *entry, struct err *e) WARN_UNUSED;
 

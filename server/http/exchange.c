@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "http/gate.h"
 #include "http/guard.h"
 #include "http/identify.h"
@@ -45,7 +46,7 @@ struct head_facts {
     char *agent, *session, *cookies, *if_match, *reason; /* owned or NULL */
     struct api_query query[API_QUERY];                   /* both strings owned */
     size_t n_query;
-    bool bad_query;
+    bool bad_query, bad_reason;
 };
 
 struct exchange {
@@ -138,6 +139,15 @@ static void read_address(struct exchange *x)
         snprintf(to, ADDRESS_TEXT, "unknown");
 }
 
+/* UTF-8 without control characters: what the audit log takes. */
+static bool is_plain(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    return utf8_valid(text, strlen(text));
+}
+
 static void head_facts_read(struct exchange *x, const struct guard_head *h)
 {
     struct head_facts *f = &x->head;
@@ -148,8 +158,7 @@ static void head_facts_read(struct exchange *x, const struct guard_head *h)
     f->cookies = copy_field(&h->cookie);
     f->if_match = copy_field(&h->if_match);
     f->reason = copy_field(&h->reason);
-    if (f->reason && !route_decode(f->reason, false))
-        f->bad_query = true;
+    f->bad_reason = f->reason && (!route_decode(f->reason, false) || !is_plain(f->reason));
     MHD_get_connection_values(x->mhd, MHD_GET_ARGUMENT_KIND, add_query, f);
 }
 
@@ -425,9 +434,12 @@ static bool check_body(struct exchange *x, const struct guard_head *h, struct ap
     return guard_check_body(h, x->body_limit, &len, e) && reserve_body(x, len, e);
 }
 
-static bool check_query(const struct exchange *x, struct api_error *e)
+static bool check_facts(const struct exchange *x, struct api_error *e)
 {
     const struct head_facts *f = &x->head;
+    if (f->bad_reason)
+        return api_fail(e, API_BAD_HTTP, NULL,
+                        "X-Reason must be percent-encoded UTF-8 without control characters.");
     if (f->bad_query)
         return api_fail(e, API_BAD_HTTP, NULL,
                         "The query has malformed, repeated or more than %d parameters.", API_QUERY);
@@ -459,7 +471,7 @@ static bool check_head(struct exchange *x, const struct guard_head *h, const cha
     if (x->route->handler && atomic_load(&x->server->connections) > opt->max_connections)
         return api_fail(e, API_OVERLOADED, NULL,
                         "The server has as many connections as it takes; try again shortly.");
-    return check_caller(x, h, method, e) && check_query(x, e) && check_serving(x, e) &&
+    return check_caller(x, h, method, e) && check_facts(x, e) && check_serving(x, e) &&
            check_body(x, h, e);
 }
 
