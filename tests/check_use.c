@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "auth/people.h"
 #include "template/registry.h"
 
 static struct admin_rig rig;
@@ -119,6 +120,31 @@ START_TEST(resolution_is_strict)
 }
 END_TEST
 
+/* A key reaches as far as its scopes, not as its person does by other keys. */
+START_TEST(a_narrow_key_of_an_administrator_sees_what_people_see)
+{
+    struct key_spec spec = {.name = "narrow", .scopes = SCOPE_INFER | SCOPE_TEMPLATES};
+    struct auth *a = rig.server.service->auth;
+    struct audit_actor actor = {.name = "test", .address = "local", .request_id = ""};
+    struct person_spec boss = {.login = "boss", .name = "", .email = "", .department_id = rig.office,
+                               .roles = ROLE_ADMIN | ROLE_USER, .source = "local"};
+    struct err e = ERR_INIT;
+    char key[KEY_TEXT], header[128];
+    int64_t person, id;
+    ck_assert_msg(person_create(a, &actor, &boss, &person, &e), "%s", e.msg);
+    ck_assert_msg(key_create(a, &actor, person, &spec, &id, key, &e), "%s", e.msg);
+    snprintf(header, sizeof header, "Authorization: Bearer %s\r\n", key);
+    admin_refused(&rig, BY_NOBODY, "POST", CHAT, header,
+                  "{\"prompt\":{\"id\":\"office/greet\",\"version\":1,"
+                  "\"variables\":{\"who\":\"a\"}}}", 404, "not_found");
+    admin_refused(&rig, BY_NOBODY, "GET", "/api/public/v2/prompts/office%2Fgreet?version=1", header,
+                  NULL, 404, "not_found");
+    json_t *v = admin_call(&rig, BY_NOBODY, "GET", "/api/public/v2/prompts", header, NULL, 200);
+    ck_assert_int_eq(admin_number(v, "meta/totalItems"), 0);
+    json_decref(v);
+}
+END_TEST
+
 START_TEST(runs_a_template)
 {
     const char *path = "/v1/templates/office%2Fgreet/run";
@@ -168,6 +194,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, chat_takes_a_prompt);
     tcase_add_test(tc, resolution_is_strict);
+    tcase_add_test(tc, a_narrow_key_of_an_administrator_sees_what_people_see);
     tcase_add_test(tc, runs_a_template);
     tcase_add_test(tc, clients_of_langfuse_fetch_prompts);
     suite_add_tcase(s, tc);

@@ -9,23 +9,9 @@
 #include <string.h>
 
 #include "api/schema.h"
+#include "auth/authority.h"
 #include "base/clock.h"
 #include "service/service.h"
-
-/* A key may have fewer scopes than its person has roles. */
-static void narrow(struct principal *p)
-{
-    static const struct {
-        uint32_t scope, roles;
-    } table[] = {
-        {SCOPE_EDIT, ROLE_EDITOR | ROLE_APPROVER},
-        {SCOPE_AUDIT, ROLE_AUDITOR},
-        {SCOPE_ADMIN, ROLE_ADMIN},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-        if (!(p->scopes & table[i].scope))
-            p->roles &= ~table[i].roles;
-}
 
 void template_call_init(struct template_call *t, const struct api_call *call)
 {
@@ -34,7 +20,7 @@ void template_call_init(struct template_call *t, const struct api_call *call)
                                 .who = call->grant->principal,
                                 .actor = api_actor(call),
                                 .name = ""};
-    narrow(&t->who);
+    authority_narrow(&t->who);
     t->act = (struct registry_act){
         .who = &t->who, .actor = &t->actor, .reason = call->reason, .now_s = clock_wall_s()};
 }

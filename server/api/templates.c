@@ -9,6 +9,7 @@
 
 #include "api/chat.h"
 #include "api/use.h"
+#include "auth/authority.h"
 #include "auth/key.h"
 #include "service/service.h"
 
@@ -92,17 +93,18 @@ void api_langfuse_prompt(const struct api_call *call, struct api_answer *answer)
     struct err why = ERR_INIT;
     struct registry_ref ref;
     struct registry *registry = call->service->registry;
-    const struct principal *who = &call->grant->principal;
+    struct principal who = call->grant->principal;
     const char *name = call->param[0];
     json_t *version = NULL, *template = NULL;
     if (!read_ref(call, &ref, &e)) {
         api_answer_error(answer, &e);
         return;
     }
+    authority_narrow(&who);
     if (!key_allows_template(call->grant, name))
         err_set(&why, ERR_NOT_FOUND, 0, __FILE__, __LINE__, "there is no template \"%.200s\"", name);
-    else if (registry_get(registry, who, name, &template, &why) &&
-             registry_version(registry, who, name, ref, &version, &why))
+    else if (registry_get(registry, &who, name, &template, &why) &&
+             registry_version(registry, &who, name, ref, &version, &why))
         api_answer_json_take(answer, 200,
                              langfuse_prompt(version, json_object_get(template, "tags")));
     if (why.code != ERR_NONE)
@@ -134,6 +136,7 @@ void api_langfuse_prompts(const struct api_call *call, struct api_answer *answer
     int64_t page, limit;
     json_t *all = NULL, *row, *data;
     size_t i;
+    struct principal who = call->grant->principal;
     struct registry_filter f = {.label = api_query(call, "label"), .tag = api_query(call, "tag"),
                                 .prefix = api_query(call, "name"), .limit = LANGFUSE_ALL};
     if (!api_query_int(call, "page", 1, 1000000, 1, &page, &e) ||
@@ -141,7 +144,8 @@ void api_langfuse_prompts(const struct api_call *call, struct api_answer *answer
         api_answer_error(answer, &e);
         return;
     }
-    if (!registry_list(call->service->registry, &call->grant->principal, &f, &all, &why)) {
+    authority_narrow(&who);
+    if (!registry_list(call->service->registry, &who, &f, &all, &why)) {
         api_answer_act(answer, &why);
         return;
     }

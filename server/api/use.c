@@ -31,11 +31,13 @@ static bool resolve(const struct api_call *call, const char *name, struct regist
 {
     char caller[SERVICE_CALLER_TEXT];
     struct err why = ERR_INIT;
-    service_caller(&call->grant->principal, caller);
+    struct principal who = call->grant->principal;
+    authority_narrow(&who);
+    service_caller(&who, caller);
     struct registry_request request = {.name = name, .ref = ref, .caller = caller};
     if (!key_allows_template(call->grant, name))
         return api_fail(e, API_NOT_FOUND, "prompt.id", "There is no template '%.200s'.", name);
-    if (registry_resolve(call->service->registry, &call->grant->principal, &request, out, &why))
+    if (registry_resolve(call->service->registry, &who, &request, out, &why))
         return true;
     api_fail_act(e, &why);
     snprintf(e->param, sizeof e->param, "prompt");

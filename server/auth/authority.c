@@ -29,6 +29,20 @@ uint32_t authority_scopes(uint32_t roles)
     return scopes;
 }
 
+void authority_narrow(struct principal *p)
+{
+    static const struct {
+        uint32_t scope, roles;
+    } table[] = {
+        {SCOPE_EDIT, ROLE_EDITOR | ROLE_APPROVER},
+        {SCOPE_AUDIT, ROLE_AUDITOR},
+        {SCOPE_ADMIN, ROLE_ADMIN},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (!(p->scopes & table[i].scope))
+            p->roles &= ~table[i].roles;
+}
+
 bool authority_by_key(const struct auth *a, const struct keyring *ring, const char *text,
                       size_t len, const char *address, int64_t now_s, struct key_grant *out,
                       struct err *e)

@@ -5,8 +5,9 @@
  * be treated as if it were not there; lists take the reach into the WHERE of their query.
  *
  *   own          what belongs to the person who asks
- *   department   read: what is shared with their department or one above it, and what is
- * everybody's; write: what belongs to their department or one below it all          everything
+ *   department   read: what is shared with their department or one above it, and what is everybody's;
+ *                write: what belongs to their department or one below it
+ *   all          everything
  *
  * Thread: any.
  */
@@ -29,6 +30,10 @@ struct keyring;
 
 /* The scopes that a person with these roles has. */
 uint32_t authority_scopes(uint32_t roles);
+
+/* Takes away the roles that none of the principal's scopes lets act: a key may have fewer scopes than
+ * its person has roles. For modules that ask for roles alone (template/registry.h). */
+void authority_narrow(struct principal *p);
 
 /* From an API key: those of the database, then those of the key file. Either may be NULL: a server
  * without a database has a key file only. A key of the file acts for nobody (person_id 0, login

@@ -14,6 +14,7 @@ libserver_a_SOURCES += \
 	server/auth/act.c server/auth/act.h \
 	server/auth/auth.c server/auth/auth.h \
 	server/auth/authority.c server/auth/authority.h \
+	server/auth/certificate.c server/auth/certificate.h \
 	server/auth/common.c \
 	server/auth/department.c \
 	server/auth/hasher.c server/auth/hasher.h \
