@@ -37,8 +37,6 @@
 #include "template/registry.h"
 #include "version.h"
 
-/* Where `make install` puts data; the build says it. */
-
 enum { EXIT_USAGE = 64, EXIT_LOAD = 65, EXIT_OS = 71, KEY_SHOWN = 300 };
 
 struct process {
@@ -50,7 +48,7 @@ struct process {
     char key[KEY_SHOWN]; /* new key to show once; wiped then */
     struct listen_address address;
     struct service *service;
-    char *local_socket;                          /* path, NULL = none */
+    char *local_socket;                          /* path, NULL = not opened */
     char first_password[PASSWORD_ONE_TIME_TEXT]; /* of the first administrator; wiped once shown */
     struct http_server *http;
     pthread_t main_thread;
@@ -100,6 +98,21 @@ static void show_loading(const struct process *me)
     fflush(stdout);
 }
 
+/* Nobody can log in without it, and it exists from the moment the database was made: a start that fails
+ * afterwards shows it too. */
+static void show_first_password(struct process *me)
+{
+    if (!*me->first_password)
+        return;
+    printf(lang_pick("Admin     login admin, one-time password %s\n"
+                     "          (shown only now; log in and choose your own within 7 days)\n",
+                     "管理员    登录名 admin，一次性密码 %s\n"
+                     "          （仅显示一次；请在 7 天内登录并修改）\n"),
+           me->first_password);
+    fflush(stdout);
+    explicit_bzero(me->first_password, sizeof me->first_password);
+}
+
 static void show_ready(struct process *me)
 {
     const struct engine_info *info = engine_info(me->engine);
@@ -116,13 +129,7 @@ static void show_ready(struct process *me)
                         "token，大模型不足一个\n"), stdout);
     printf("URL       http://%s/v1\n", url);
     const char *key = me->key;
-    if (*me->first_password)
-        printf(lang_pick("Admin     login admin, one-time password %s\n"
-                         "          (shown only now; log in and choose your own within 7 days)\n",
-                         "管理员    登录名 admin，一次性密码 %s\n"
-                         "          （仅显示一次；请在 7 天内登录并修改）\n"),
-               me->first_password);
-    explicit_bzero(me->first_password, sizeof me->first_password);
+    show_first_password(me);
     if (!me->app.keys && me->service)
         fputs(lang_pick("API key   from an administrator: seekctl key create\n",
                         "API 密钥  由管理员发放：seekctl key create\n"), stdout);
@@ -356,8 +363,13 @@ static bool stop_serving(struct process *me, sigset_t *set)
 /* The local socket, where seekctl is the machine's administrator. */
 static bool open_local(struct process *me, int *fd, struct err *e)
 {
-    me->local_socket = me->service ? data_socket_path(&me->settings) : NULL;
-    return !me->local_socket || listen_local(me->local_socket, fd, e);
+    char *path = me->service ? data_socket_path(&me->settings) : NULL;
+    if (path && !listen_local(path, fd, e)) {
+        free(path);
+        return false;
+    }
+    me->local_socket = path;
+    return true;
 }
 
 static bool open_second(const char *text, int *fd, struct err *e)
@@ -440,6 +452,7 @@ static int serve(struct process *me)
     if (sig != SIGUSR1) {
         /* Still loading: the engine has nothing to lose and cannot be interrupted. */
         http_close(&me->http);
+        show_first_password(me);
         _exit(0);
     }
     pthread_join(load_thread, NULL);
@@ -531,7 +544,9 @@ static int run(struct process *me, enum settings_action action)
     }
     log_set_level((enum log_level)me->settings.log_level);
     log_set_json(me->settings.log_json);
-    return serve(me);
+    int rc = serve(me);
+    show_first_password(me);
+    return rc;
 }
 
 int main(int argc, char **argv)

@@ -75,6 +75,16 @@ rc=0
 "$bin" --model missing.gguf --listen 127.0.0.1:0 >"$work/out" 2>"$work/err" || rc=$?
 expect "$rc" 65 "exit status without a model file"
 
+# ---- the first administrator's password is not lost with a start that fails
+rc=0
+"$bin" --model missing.gguf --listen 127.0.0.1:0 --data-dir "$work/data" >"$work/out" 2>"$work/err" ||
+    rc=$?
+expect "$rc" 65 "exit status with a database and without a model file"
+grep -q '^Admin  *login admin, one-time password' "$work/out" || fail "the password was not shown"
+start --data-dir "$work/data"
+! grep -q 'one-time password' "$work/out" || fail "a password is shown again"
+stop
+
 # ---- a key of its own, shown once
 start
 key=$(sed -n 's/^API key  *\(sk-[0-9a-f]*\) .*/\1/p' "$work/out")

@@ -464,13 +464,11 @@ bool password_first_admin(const struct auth *a, char text[PASSWORD_ONE_TIME_TEXT
         return false;
     if (n > 0)
         return true;
-    if (!make_one_time(text, e) || !password_hash(a, text, &f.row, e))
-        return false;
+    bool ok = make_one_time(text, e) && password_hash(a, text, &f.row, e);
     f.row.one_time = true;
-    if (!act_commit(a->store, create_first, apply_first, &f, e))
-        return false;
-    *created = f.created;
-    if (!f.created)
+    ok = ok && act_commit(a->store, create_first, apply_first, &f, e);
+    *created = ok && f.created;
+    if (!*created)
         OPENSSL_cleanse(text, PASSWORD_ONE_TIME_TEXT);
-    return true;
+    return ok;
 }
