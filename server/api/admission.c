@@ -87,8 +87,14 @@ static bool refuse_limit(struct api_error *e, const struct limits_refusal *why)
     return false;
 }
 
-static bool fail_storage(struct api_error *e)
+/* Too much at once, or the database itself: then nobody's request can be counted. */
+static bool refuse_row(struct api_error *e, const char *id, const struct err *cause)
 {
+    char quoted[2 * sizeof cause->msg];
+    if (cause->code == ERR_BUSY || cause->code == ERR_NOMEM)
+        return api_fail_act(e, cause);
+    LOG_E("api", "usage row has no start id=%s code=%s cause=%s", id, err_code_name(cause->code),
+          log_quote(quoted, sizeof quoted, cause->msg));
     return api_fail(e, API_STORAGE, NULL,
                     "The usage of this request cannot be stored, so it was not run; the "
                     "administrator finds details in the log.");
@@ -135,36 +141,40 @@ static void destroy(struct admission *a)
     free(a);
 }
 
+static struct admission *create(const struct admission_ask *ask)
+{
+    struct admission *a = mem_zalloc(sizeof *a);
+    pthread_mutex_init(&a->mu, NULL);
+    a->service = ask->call->service;
+    a->department_id = ask->call->grant->principal.department_id;
+    a->refs = 1;
+    a->notify = ask->notify;
+    a->user = ask->user;
+    snprintf(a->id, sizeof a->id, "req_%s", ask->call->id);
+    return a;
+}
+
 bool admission_begin(const struct admission_ask *ask, struct admission **out, struct api_error *e)
 {
-    const struct api_call *call = ask->call;
-    const struct principal *p = &call->grant->principal;
+    const struct principal *p = &ask->call->grant->principal;
     struct limits_ask limits = {.key_id = p->key_id, .person_id = p->person_id,
                                 .department_id = p->department_id,
                                 .tokens = ask->prompt_tokens + ask->most_tokens};
     struct limits_refusal why;
     struct err cause = ERR_INIT;
     *out = NULL;
-    if (!key_allows_model(call->grant, ask->model))
+    if (!key_allows_model(ask->call->grant, ask->model))
         return api_fail(e, API_MODEL_NOT_FOUND, "model",
                         "There is no model of that name for this key.");
-    struct admission *a = mem_zalloc(sizeof *a);
-    pthread_mutex_init(&a->mu, NULL);
-    a->service = call->service;
-    a->department_id = p->department_id;
-    a->refs = 1;
-    a->notify = ask->notify;
-    a->user = ask->user;
-    snprintf(a->id, sizeof a->id, "req_%s", call->id);
-    bool admitted = limits_admit(a->service->limits, &limits, &a->ticket, &why);
-    if (!admitted)
+    struct admission *a = create(ask);
+    if (!limits_admit(a->service->limits, &limits, &a->ticket, &why)) {
         refuse_limit(e, &why);
-    else if (open_row(a, ask, &cause)) {
+    } else if (open_row(a, ask, &cause)) {
         *out = a;
         return true;
     } else {
         limits_undo(a->service->limits, &a->ticket);
-        (void)(cause.code == ERR_IO ? fail_storage(e) : api_fail_act(e, &cause));
+        refuse_row(e, a->id, &cause);
     }
     destroy(a);
     return false;
@@ -213,6 +223,7 @@ static void on_written(void *ctx, bool ok, const struct err *why)
 static void queue_end(struct admission *a, struct ledger_end *end)
 {
     struct err why = ERR_INIT;
+    char quoted[2 * sizeof why.msg];
     pthread_mutex_lock(&a->mu);
     ASSERT(a->state == ADMISSION_RUNNING);
     a->state = ADMISSION_ENDING;
@@ -222,7 +233,7 @@ static void queue_end(struct admission *a, struct ledger_end *end)
     if (ledger_finish(&a->row, end, on_written, a, &why))
         return;
     LOG_E("api", "usage row has no end id=%s code=%s cause=%s", a->id, err_code_name(why.code),
-          why.msg);
+          log_quote(quoted, sizeof quoted, why.msg));
     pthread_mutex_lock(&a->mu);
     a->state = ADMISSION_LOST;
     a->refs--; /* the owner's stays */

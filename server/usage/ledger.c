@@ -6,8 +6,6 @@
  * job takes its nodes when it runs; under load it holds many rows, and a transaction many jobs. Jobs are
  * small because each is a savepoint: at the end of every statement in one, SQLite walks the list of all
  * pages saved since it began (jobs of 1,024, 2,048 and 4,096 nodes cost 65, 98 and 160 us a request).
- * A job may be run again after a rollback: it keeps what it took, and writing the same rows again is
- * harmless.
  *
  * A start that is lost (the commit failed) is made good by the end, which holds the whole row.
  */
@@ -60,6 +58,7 @@ struct ledger {
     struct store *store;
     bool keeps;
     uint8_t seal_key[VAULT_KEY_BYTES];
+    pthread_mutex_t loading; /* one ledger_load_policies at a time, or an old reading wins; before mu */
     pthread_mutex_t mu;
     pthread_cond_t idle;
     /* guarded by mu */
@@ -275,6 +274,7 @@ static bool write_node(struct store_db *db, struct node *node, struct period_cac
     return false;
 }
 
+/* A guess that costs nothing when it is wrong: a later job may lie where an earlier one lay. */
 static void pair(const struct job *j)
 {
     for (struct node *n = j->nodes; n; n = n->next) {
@@ -291,14 +291,12 @@ static bool run_job(struct store_db *db, void *ctx, struct err *e)
     struct job *j = ctx;
     struct ledger *l = j->ledger;
     struct period_cache cache = {0};
-    if (!j->taken) {
-        pthread_mutex_lock(&l->mu);
-        j->nodes = take_locked(l);
-        l->posted--;
-        pthread_mutex_unlock(&l->mu);
-        j->taken = true;
-        pair(j);
-    }
+    pthread_mutex_lock(&l->mu);
+    j->nodes = take_locked(l);
+    l->posted--;
+    pthread_mutex_unlock(&l->mu);
+    j->taken = true;
+    pair(j);
     for (struct node *n = j->nodes; n; n = n->next)
         if (!write_node(db, n, &cache, e))
             return false;
@@ -489,6 +487,7 @@ static bool read_policies(struct store_db *db, void *ctx, struct err *e)
 bool ledger_load_policies(struct ledger *l, struct err *e)
 {
     struct policies p = {.n = 0};
+    pthread_mutex_lock(&l->loading);
     bool ok = store_read(l->store, read_policies, &p, e);
     if (ok) {
         pthread_mutex_lock(&l->mu);
@@ -498,6 +497,7 @@ bool ledger_load_policies(struct ledger *l, struct err *e)
         p.keepers = before;
         pthread_mutex_unlock(&l->mu);
     }
+    pthread_mutex_unlock(&l->loading);
     free(p.keepers);
     return ok;
 }
@@ -549,6 +549,7 @@ bool ledger_open(struct store *s, const uint8_t *seal_key, struct ledger **out,
         l->keeps = true;
         memcpy(l->seal_key, seal_key, sizeof l->seal_key);
     }
+    pthread_mutex_init(&l->loading, NULL);
     pthread_mutex_init(&l->mu, NULL);
     pthread_cond_init(&l->idle, NULL);
     *out = l;
@@ -569,6 +570,7 @@ void ledger_close(struct ledger **ledger)
     pthread_mutex_unlock(&l->mu);
     pthread_cond_destroy(&l->idle);
     pthread_mutex_destroy(&l->mu);
+    pthread_mutex_destroy(&l->loading);
     vault_wipe(l->seal_key, sizeof l->seal_key);
     free(l->keepers);
     free(l);
