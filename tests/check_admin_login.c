@@ -12,6 +12,7 @@
 
 #include "auth/auth.h"
 #include "auth/identity.h"
+#include "auth/lockout.h"
 #include "auth/people.h"
 #include "auth/session.h"
 #include "base/clock.h"
@@ -693,8 +694,9 @@ START_TEST(a_directory_answers_everybody_alike)
         ck_assert_str_eq(buf_str(&rig.last.body), wrong);
     }
     ck_assert_int_eq(try_slowed("m.chen", "c-secret"), 429);
-    admin_refused(&rig, BY_NOBODY, "POST", "/admin/v1/login", NULL,
-                  "{\"login\":\"m.zhao\",\"password\":\"m-secret\"}", 403, "not_allowed");
+    for (int i = 0; i < LOCKOUT_FREE + 1; i++) /* a right password counts as no guess */
+        admin_refused(&rig, BY_NOBODY, "POST", "/admin/v1/login", NULL,
+                      "{\"login\":\"m.zhao\",\"password\":\"m-secret\"}", 403, "not_allowed");
 }
 END_TEST
 

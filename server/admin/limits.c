@@ -159,8 +159,9 @@ static void quota_set(const struct api_call *call, struct api_answer *answer)
     for (int i = 0; i < QUOTA_LIMIT_COUNT; i++)
         q.limit[i] = QUOTA_NONE;
     json_t *body = api_body(call, &quota_schema, &q, &e);
-    json_decref(body);
-    if (!body || !quota_revision(call, &q, &q.revision, &e)) {
+    bool read = body != NULL;
+    json_decref(body); /* q borrows nothing of it */
+    if (!read || !quota_revision(call, &q, &q.revision, &e)) {
         api_answer_error(answer, &e);
         return;
     }

@@ -70,6 +70,14 @@ static bool is_possible(const char *login)
     return true;
 }
 
+/* The attempt was none, or the password was right: its count goes. */
+static void take_back(const struct api_call *call, const struct login_request *r)
+{
+    struct err e = ERR_INIT;
+    if (!lockout_cancel(call->service->auth, r->login, r->address, &e))
+        LOG_W("admin", "cannot take back an attempt to log in error=%s", err_code_name(e.code));
+}
+
 /* The directory has said yes. Who is disabled here gets the answer of a wrong password. */
 static bool enter(const struct api_call *call, const struct login_request *r,
                   const struct identity *id, struct login_result *out, struct api_error *e)
@@ -79,20 +87,19 @@ static bool enter(const struct api_call *call, const struct login_request *r,
     if (admin_identity_person(call, id, &person_id, &why) &&
         login_vouched(call->service->auth, r, person_id, out, &why))
         return true;
-    return why.code == ERR_NOT_FOUND || api_fail_act(e, &why);
+    if (why.code == ERR_NOT_FOUND)
+        return true;
+    take_back(call, r);
+    return api_fail_act(e, &why);
 }
 
-/* The attempt was none: its count is taken back. */
 static bool give_up(const struct api_call *call, const struct login_request *r,
                     const struct err *why, struct api_error *e)
 {
     char cause[2 * sizeof why->msg];
-    struct err other = ERR_INIT;
     LOG_E("admin", "login at the directory failed cause=%s",
           log_quote(cause, sizeof cause, why->msg));
-    if (!lockout_cancel(call->service->auth, r->login, r->address, &other))
-        LOG_W("admin", "cannot take back an attempt to log in error=%s",
-              err_code_name(other.code));
+    take_back(call, r);
     return api_fail(e, API_OVERLOADED, NULL,
                     "The directory cannot be asked at this moment; try again shortly.");
 }

@@ -255,9 +255,10 @@ static void end_job(struct runner *r, struct job *j, enum runner_phase phase, in
     j->is.phase = phase;
     j->is.run_id = run_id;
     snprintf(j->is.message, sizeof j->is.message, "%s", message);
-    LOG_I("runner", "test set ended id=%s state=%s passed=%zu failed=%zu", j->is.id,
-          runner_phase_name(phase), j->is.passed, j->is.failed);
+    struct runner_job is = j->is; /* the job may be forgotten from now on */
     pthread_mutex_unlock(&r->mu);
+    LOG_I("runner", "test set ended id=%s state=%s passed=%zu failed=%zu", is.id,
+          runner_phase_name(phase), is.passed, is.failed);
 }
 
 static void count_test(struct runner *r, struct job *j, bool passed)

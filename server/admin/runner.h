@@ -5,8 +5,7 @@
  * Unless the version's settings say otherwise a test is generated with temperature 0 and at most
  * RUNNER_MAX_TOKENS tokens. A test that cannot work (a variable does not fit, the prompt is too long)
  * has failed. What the version cannot help (limits, a full queue) is tried again for a while; when that
- * does not help or the engine fails, the job fails and nothing is recorded. Jobs are in memory
- * only: the
+ * does not help or the engine fails, the job fails and nothing is recorded. Jobs are in memory only: the
  * end of the server ends them without a run.
  *
  * States of a job, and who leads there:
@@ -55,8 +54,7 @@ struct runner_job {
 
 /* Queues the tests (an array, borrowed) of a version that the caller may run; the settings
  * (borrowed, may be NULL) are the version's. Errors: API_CONFLICT (it is queued or running),
- * API_OVERLOADED (queue
- * full), API_STOPPING. */
+ * API_OVERLOADED (queue full), API_STOPPING. */
 bool runner_start(struct runner *r, const struct api_call *call, const char *name, int64_t number,
                   const json_t *tests, const json_t *settings, struct runner_job *out,
                   struct api_error *e) WARN_UNUSED;

@@ -150,7 +150,7 @@ static bool place_read(const char *text, struct usage_place *p, char model[MODEL
     int at = 0, step = 0;
     unsigned byte;
     size_t n = 0;
-    if (sscanf(text, "%19lld.%19lld.%19lld.%n", &starts_at, &id, &version, &at) != 3 || !at)
+    if (sscanf(text, "%18lld.%18lld.%18lld.%n", &starts_at, &id, &version, &at) != 3 || !at)
         return false;
     for (text += at; *text && n + 1 < MODEL_BYTES; text += 2) {
         if (sscanf(text, "%2x%n", &byte, &step) != 1 || step != 2 || !byte)

@@ -238,6 +238,8 @@ static bool read_key(struct store_stmt *st, struct roster_key **out, struct err 
         !roster_list_parse(store_text(st, 6), &k->templates, e) ||
         !parse_networks(k, store_text(st, 7), e)) {
         err_prefix(e, "API key %s", k->public_id);
+        if (e)
+            e->code = ERR_FORMAT;
         roster_key_unref(k);
         return false;
     }

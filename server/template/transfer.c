@@ -35,7 +35,10 @@ static char *join(const char *folder, const char *name)
     struct buf b;
     buf_init(&b, 1 << 16);
     buf_printf(&b, "%s/%s", folder, name);
-    return b.failed ? mem_strdup("") : buf_take(&b);
+    if (!b.failed)
+        return buf_take(&b);
+    buf_release(&b);
+    return mem_strdup("");
 }
 
 /* The whole regular file; `b` was initialised. */
@@ -47,13 +50,14 @@ static bool read_whole(const char *path, struct buf *b, struct err *e)
     ssize_t n = -1;
     if (fd < 0)
         FAIL_OS(e, "cannot open %s", path);
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-        while ((n = read(fd, chunk, sizeof chunk)) > 0 && buf_append(b, chunk, (size_t)n))
-            continue;
-    }
+    bool looked = fstat(fd, &st) == 0, is_file = looked && S_ISREG(st.st_mode);
+    while (is_file && (n = read(fd, chunk, sizeof chunk)) > 0 && buf_append(b, chunk, (size_t)n))
+        continue;
     int why = errno;
     close(fd);
     errno = why;
+    if (looked && !is_file)
+        FAIL(e, ERR_FORMAT, "%s is not a file", path);
     if (n < 0)
         FAIL_OS(e, "cannot read %s", path);
     if (b->failed)
