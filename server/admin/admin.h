@@ -40,6 +40,11 @@ enum { ADMIN_BODY = 64 << 10, ADMIN_BODY_TEMPLATE = 2 << 20 };
 /* ?limit= (1..ADMIN_PAGE_MAX, ADMIN_PAGE) and ?after= as an id (0). */
 bool admin_page(const struct api_call *call, int64_t *after, unsigned *limit,
                 struct api_error *e) WARN_UNUSED;
+/* ?limit= alone, of lists whose cursor is no id. */
+bool admin_limit(const struct api_call *call, unsigned *limit, struct api_error *e) WARN_UNUSED;
+/* The place of ?NAME= among the words (NULLs are passed over); `none` when it is not given. */
+bool admin_query_word(const struct api_call *call, const char *name, const char *const *words,
+                      size_t n, size_t none, size_t *out, struct api_error *e) WARN_UNUSED;
 /* Ids in schema tables: what JSON's numbers hold exactly. */
 #define ADMIN_ID_MAX 9007199254740991.0
 
@@ -51,6 +56,10 @@ bool admin_may(const struct api_call *call, enum authority_object object, enum a
 void admin_list_take(struct api_answer *answer, json_t *data, int64_t next);
 /* The same with a cursor of text, NULL at the end. */
 void admin_list_at_take(struct api_answer *answer, json_t *data, const char *next);
+
+/* The end of a file that was written into the answer's body: false when it did not come about (`ok`), or
+ * is larger than an answer may be; the answer says so then. */
+bool admin_file_whole(struct api_answer *answer, bool ok, const struct err *why) WARN_UNUSED;
 
 /* A quota with what counts against it now. Owned. */
 struct limits;
@@ -65,7 +74,7 @@ bool admin_roles_read(const json_t *list, const char *field, uint32_t *out,
                       struct api_error *e) WARN_UNUSED;
 bool admin_scopes_read(const json_t *list, const char *field, uint32_t *out,
                        struct api_error *e) WARN_UNUSED;
-/* Seconds, or null for 0. */
-json_t *admin_time_json(int64_t seconds);
+/* A number, or null for 0: ids, times, numbers of rows. */
+json_t *admin_or_null(int64_t v);
 
 #endif

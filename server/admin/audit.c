@@ -60,7 +60,7 @@ static bool add_row(void *ctx, const struct audit_row *r, struct err *e)
     hash_hex(r->hash, hash);
     json_t *v = json_pack("{s:I, s:I, s:o, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:s}", "seq",
                           (json_int_t)r->seq, "at", (json_int_t)(r->at_us / 1000000), "actor_id",
-                          r->actor_id ? json_integer(r->actor_id) : json_null(), "actor", r->actor,
+                          admin_or_null(r->actor_id), "actor", r->actor,
                           "address", r->address, "request_id", r->request_id, "action", r->action,
                           "object_kind", r->object_kind, "object_id", r->object_id, "before",
                           state_json(r->before), "after", state_json(r->after), "reason", r->reason,
@@ -116,20 +116,12 @@ static void audit_file(const struct api_call *call, struct api_answer *answer)
         return;
     }
     bool ok = audit_export(call->service->store, &f, append, &answer->body, &why);
-    if (answer->body.failed) {
-        api_fail(&e, API_INVALID_VALUE, "from",
-                 "This is more than one file holds (%d MiB): ask for a shorter time.",
-                 API_ANSWER_BYTES >> 20);
-        api_answer_error(answer, &e);
-    } else if (!ok) {
-        api_answer_act(answer, &why);
-    } else {
-        if (localtime_r(&now, &tm))
-            strftime(day, sizeof day, "%Y-%m-%d", &tm);
-        answer->type = "application/x-ndjson";
-        api_answer_header(answer, "Content-Disposition", "attachment; filename=\"audit-%s.jsonl\"",
-                          day);
-    }
+    if (!admin_file_whole(answer, ok, &why))
+        return;
+    if (localtime_r(&now, &tm))
+        strftime(day, sizeof day, "%Y-%m-%d", &tm);
+    answer->type = "application/x-ndjson";
+    api_answer_header(answer, "Content-Disposition", "attachment; filename=\"audit-%s.jsonl\"", day);
 }
 
 /* ---- the head, and the check ------------------------------------------------------------------ */
@@ -212,7 +204,7 @@ static void audit_check(const struct api_call *call, struct api_answer *answer)
     api_answer_json_take(answer, 200,
                          json_pack("{s:b, s:I, s:s, s:o}", "ok", v.bad_seq == 0, "rows",
                                    (json_int_t)v.head.seq, "head", text, "bad_seq",
-                                   v.bad_seq ? json_integer(v.bad_seq) : json_null()));
+                                   admin_or_null(v.bad_seq)));
 }
 
 /* ---- the table -------------------------------------------------------------------------------- */

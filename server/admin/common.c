@@ -4,32 +4,57 @@
 
 #include "admin/admin.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "service/service.h"
 
-bool admin_page(const struct api_call *call, int64_t *after, unsigned *limit, struct api_error *e)
+bool admin_limit(const struct api_call *call, unsigned *limit, struct api_error *e)
 {
     int64_t n;
-    if (!api_query_int(call, "after", 0, INT64_MAX, 0, after, e) ||
-        !api_query_int(call, "limit", 1, ADMIN_PAGE_MAX, ADMIN_PAGE, &n, e))
+    if (!api_query_int(call, "limit", 1, ADMIN_PAGE_MAX, ADMIN_PAGE, &n, e))
         return false;
     *limit = (unsigned)n;
     return true;
+}
+
+bool admin_page(const struct api_call *call, int64_t *after, unsigned *limit, struct api_error *e)
+{
+    return api_query_int(call, "after", 0, INT64_MAX, 0, after, e) && admin_limit(call, limit, e);
+}
+
+bool admin_query_word(const struct api_call *call, const char *name, const char *const *words,
+                      size_t n, size_t none, size_t *out, struct api_error *e)
+{
+    const char *text = api_query(call, name);
+    char all[120] = "";
+    size_t len = 0;
+    *out = none;
+    if (!text)
+        return true;
+    for (size_t i = 0; i < n; i++) {
+        if (words[i] && !strcmp(text, words[i])) {
+            *out = i;
+            return true;
+        }
+        if (words[i] && len < sizeof all)
+            len += (size_t)snprintf(all + len, sizeof all - len, "%s%s", len ? ", " : "", words[i]);
+    }
+    return api_fail(e, API_INVALID_VALUE, name, "'%s' is one of: %s.", name, all);
 }
 
 bool admin_may(const struct api_call *call, enum authority_object object, enum authority_verb verb,
                const struct authority_owner *owner, struct api_error *e)
 {
     return authority_may(call->service->auth, &call->grant->principal, object, verb, owner) ||
-           api_fail(e, API_DENIED, NULL, "This key or account may not do that.");
+           api_fail_denied(e);
 }
 
 void admin_list_take(struct api_answer *answer, json_t *data, int64_t next)
 {
     api_answer_json_take(answer, 200,
                          json_pack("{s:s, s:o, s:o}", "object", "list", "data", data, "next",
-                                   next ? json_integer(next) : json_null()));
+                                   admin_or_null(next)));
 }
 
 void admin_list_at_take(struct api_answer *answer, json_t *data, const char *next)
@@ -37,6 +62,21 @@ void admin_list_at_take(struct api_answer *answer, json_t *data, const char *nex
     api_answer_json_take(answer, 200,
                          json_pack("{s:s, s:o, s:o}", "object", "list", "data", data, "next",
                                    next ? json_string(next) : json_null()));
+}
+
+bool admin_file_whole(struct api_answer *answer, bool ok, const struct err *why)
+{
+    struct api_error e = API_ERROR_INIT;
+    if (answer->body.failed) {
+        api_fail(&e, API_INVALID_VALUE, "from",
+                 "This is more than one file holds (%d MiB): ask for a shorter time.",
+                 API_ANSWER_BYTES >> 20);
+        api_answer_error(answer, &e);
+        return false;
+    }
+    if (!ok)
+        api_answer_act(answer, why);
+    return ok;
 }
 
 /* Names by the number of their bit. */
@@ -93,7 +133,7 @@ bool admin_scopes_read(const json_t *list, const char *field, uint32_t *out, str
     return bits_read(list, SCOPES, field, out, e);
 }
 
-json_t *admin_time_json(int64_t seconds)
+json_t *admin_or_null(int64_t v)
 {
-    return seconds ? json_integer(seconds) : json_null();
+    return v ? json_integer(v) : json_null();
 }

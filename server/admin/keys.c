@@ -31,9 +31,9 @@ static json_t *key_json(const struct key_row *k)
                      json_sprintf("sk-%s", k->public_id), "name", k->name, "scopes",
                      admin_scopes_json(k->scopes), "models", list_json(k->models), "templates",
                      list_json(k->templates), "networks", list_json(k->networks), "created_at",
-                     (json_int_t)k->created_at, "expires_at", admin_time_json(k->expires_at),
-                     "revoked_at", admin_time_json(k->revoked_at), "last_used_at",
-                     admin_time_json(k->last_used_at), "revision", (json_int_t)k->revision);
+                     (json_int_t)k->created_at, "expires_at", admin_or_null(k->expires_at),
+                     "revoked_at", admin_or_null(k->revoked_at), "last_used_at",
+                     admin_or_null(k->last_used_at), "revision", (json_int_t)k->revision);
 }
 
 /* Lists are JSON texts, as the table keeps them. */

@@ -79,7 +79,7 @@ static const json_t *find_label(const json_t *template, const char *name)
     return NULL;
 }
 
-/* Without If-Match a label is taken for new: that one is there is no old revision, but a missing one. */
+/* Without If-Match a label is taken for new; where there is one, a revision is missing, not old. */
 static void refuse(const struct label_call *c, const struct err *why, struct api_answer *answer)
 {
     struct api_error e = API_ERROR_INIT;

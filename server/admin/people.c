@@ -27,18 +27,13 @@ static bool check_alone(const json_t *body, bool changes, struct api_error *e)
 
 /* ---- departments: JSON ------------------------------------------------------------------------ */
 
-static json_t *id_or_null(int64_t id)
-{
-    return id ? json_integer(id) : json_null();
-}
-
 static json_t *department_json(const struct department *d)
 {
     return json_pack("{s:I, s:o, s:s, s:b, s:i, s:I, s:b, s:o, s:I}", "id", (json_int_t)d->id,
-                     "parent_id", id_or_null(d->parent_id), "name", d->name, "keep_prompts",
+                     "parent_id", admin_or_null(d->parent_id), "name", d->name, "keep_prompts",
                      d->keep_prompts, "keep_days", d->keep_days, "created_at",
                      (json_int_t)d->created_at, "disabled", d->disabled_at != 0, "disabled_at",
-                     admin_time_json(d->disabled_at), "revision", (json_int_t)d->revision);
+                     admin_or_null(d->disabled_at), "revision", (json_int_t)d->revision);
 }
 
 struct department_body {
@@ -261,8 +256,8 @@ static json_t *person_json(const struct person *p)
                      "department_id", (json_int_t)p->department_id, "roles",
                      admin_roles_json(p->roles), "source", p->source, "created_at",
                      (json_int_t)p->created_at, "disabled", p->disabled_at != 0, "disabled_at",
-                     admin_time_json(p->disabled_at), "last_login_at",
-                     admin_time_json(p->last_login_at), "revision", (json_int_t)p->revision);
+                     admin_or_null(p->disabled_at), "last_login_at",
+                     admin_or_null(p->last_login_at), "revision", (json_int_t)p->revision);
 }
 
 struct person_body {
@@ -363,21 +358,6 @@ static void user_one(const struct api_call *call, struct api_answer *answer)
         api_answer_error(answer, &e);
 }
 
-static bool read_word(const struct api_call *call, const char *name, const char *const words[],
-                      int n, int *out, struct api_error *e)
-{
-    const char *text = api_query(call, name);
-    *out = 0;
-    if (!text)
-        return true;
-    for (int i = 1; i < n; i++)
-        if (!strcmp(text, words[i])) {
-            *out = i;
-            return true;
-        }
-    return api_fail(e, API_INVALID_VALUE, name, "'%s' has no such value.", name);
-}
-
 static bool read_role(const struct api_call *call, uint32_t *roles, struct api_error *e)
 {
     const char *text = api_query(call, "role");
@@ -392,17 +372,17 @@ static bool read_role(const struct api_call *call, uint32_t *roles, struct api_e
 
 static bool read_filter(const struct api_call *call, struct person_filter *f, struct api_error *e)
 {
-    static const char *const states[] = {"", "active", "disabled"};
-    static const char *const sources[] = {"", "local", "ldap", "oidc"};
-    int state, source;
+    static const char *const states[] = {NULL, "active", "disabled"};
+    static const char *const sources[] = {NULL, "local", "ldap", "oidc"};
+    size_t state, source;
     if (!admin_page(call, &f->after_id, &f->limit, e) ||
         !api_query_int(call, "department_id", 1, INT64_MAX, 0, &f->department_id, e) ||
         !api_query_bool(call, "below", false, &f->below, e) || !read_role(call, &f->roles, e) ||
-        !read_word(call, "state", states, 3, &state, e) ||
-        !read_word(call, "source", sources, 4, &source, e))
+        !admin_query_word(call, "state", states, 3, PERSON_ANY, &state, e) ||
+        !admin_query_word(call, "source", sources, 4, 0, &source, e))
         return false;
     f->state = (enum person_state)state;
-    f->source = source ? sources[source] : NULL;
+    f->source = sources[source];
     f->text = api_query(call, "text");
     return true;
 }
@@ -519,9 +499,8 @@ static void user_edit(const struct api_call *call, struct api_answer *answer)
 /* Those who reach only their own password change it; they do not get another one by a session. */
 static bool may_reset(const struct api_call *call, struct api_error *e)
 {
-    return authority_reach(&call->grant->principal, AUTHORITY_PASSWORD, AUTHORITY_WRITE) ==
-               AUTHORITY_ALL ||
-           api_fail(e, API_DENIED, NULL, "This key or account may not do that.");
+    const struct authority_owner nobody = {0};
+    return admin_may(call, AUTHORITY_PASSWORD, AUTHORITY_WRITE, &nobody, e);
 }
 
 static void password_reset_post(const struct api_call *call, struct api_answer *answer)

@@ -30,7 +30,7 @@ static json_t *job_json(const struct runner_job *j)
                      runner_phase_name(j->phase), "tests", (json_int_t)j->tests, "done",
                      (json_int_t)j->done, "passed", (json_int_t)j->passed, "failed",
                      (json_int_t)j->failed, "run_id",
-                     j->run_id ? json_integer(j->run_id) : json_null(), "by_id",
+                     admin_or_null(j->run_id), "by_id",
                      (json_int_t)j->by_id, "created_at", (json_int_t)j->created_at, "message",
                      *j->message ? json_string(j->message) : json_null());
 }

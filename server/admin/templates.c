@@ -132,15 +132,13 @@ static void list(const struct api_call *call, struct api_answer *answer)
     struct template_call t;
     struct api_error e = API_ERROR_INIT;
     struct err why = ERR_INIT;
-    int64_t limit;
     json_t *data;
     template_call_init(&t, call);
-    if (!api_query_int(call, "limit", 1, ADMIN_PAGE_MAX, ADMIN_PAGE, &limit, &e) ||
+    if (!admin_limit(call, &f.limit, &e) ||
         !api_query_bool(call, "archived", false, &f.archived, &e)) {
         api_answer_error(answer, &e);
         return;
     }
-    f.limit = (unsigned)limit;
     if (!registry_list(t.registry, &t.who, &f, &data, &why)) {
         api_answer_act(answer, &why);
         return;

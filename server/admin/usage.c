@@ -27,27 +27,6 @@ enum { DAYS_SHOWN = 30, DAY_S = 86400, MODEL_BYTES = 256, CURSOR_TEXT = 64 + 2 *
 
 /* ---- what is asked ---------------------------------------------------------------------------- */
 
-/* The place of `text` among the words; `none` when it is not given. */
-static bool query_word(const struct api_call *call, const char *name, const char *const *words,
-                       size_t n, size_t none, size_t *out, struct api_error *e)
-{
-    const char *text = api_query(call, name);
-    char all[120] = "";
-    size_t len = 0;
-    *out = none;
-    if (!text)
-        return true;
-    for (size_t i = 0; i < n; i++) {
-        if (words[i] && !strcmp(text, words[i])) {
-            *out = i;
-            return true;
-        }
-        if (words[i] && len < sizeof all)
-            len += (size_t)snprintf(all + len, sizeof all - len, "%s%s", len ? ", " : "", words[i]);
-    }
-    return api_fail(e, API_INVALID_VALUE, name, "'%s' is one of: %s.", name, all);
-}
-
 static bool query_id(const struct api_call *call, const char *name, int64_t *id, struct api_error *e)
 {
     return api_query_int(call, name, 1, INT64_MAX, 0, id, e);
@@ -74,7 +53,7 @@ static bool cut_to_reach(const struct api_call *call, struct usage_filter *f, st
     if (authority_reach(p, AUTHORITY_USAGE, AUTHORITY_READ) == AUTHORITY_ALL)
         return true;
     if (!p->person_id)
-        return api_fail(e, API_DENIED, NULL, "This key or account may not do that.");
+        return api_fail_denied(e);
     if (f->person_id && f->person_id != p->person_id)
         return api_fail(e, API_NOT_FOUND, "person_id", "There is no such object.");
     f->person_id = p->person_id;
@@ -89,20 +68,11 @@ static bool query_filter(const struct api_call *call, struct usage_filter *f, st
            query_id(call, "template_id", &f->template_id, e) && cut_to_reach(call, f, e);
 }
 
-static bool query_limit(const struct api_call *call, unsigned *limit, struct api_error *e)
-{
-    int64_t n;
-    if (!api_query_int(call, "limit", 1, ADMIN_PAGE_MAX, ADMIN_PAGE, &n, e))
-        return false;
-    *limit = (unsigned)n;
-    return true;
-}
-
 static bool query_csv(const struct api_call *call, bool *csv, struct api_error *e)
 {
     static const char *const words[] = {"json", "csv"};
     size_t format;
-    if (!query_word(call, "format", words, 2, 0, &format, e))
+    if (!admin_query_word(call, "format", words, 2, 0, &format, e))
         return false;
     *csv = format == 1;
     return true;
@@ -116,8 +86,8 @@ enum { N_SPLIT = sizeof SPLIT / sizeof SPLIT[0] };
 static bool query_grouping(const struct api_call *call, struct usage_query *q, struct api_error *e)
 {
     size_t by, split;
-    if (!query_word(call, "by", BY, USAGE_BY_COUNT, USAGE_BY_NOTHING, &by, e) ||
-        !query_word(call, "split", SPLIT, N_SPLIT, USAGE_WHOLE, &split, e))
+    if (!admin_query_word(call, "by", BY, USAGE_BY_COUNT, USAGE_BY_NOTHING, &by, e) ||
+        !admin_query_word(call, "split", SPLIT, N_SPLIT, USAGE_WHOLE, &split, e))
         return false;
     q->by = (enum usage_by)by;
     q->split = (enum usage_split)split;
@@ -166,7 +136,7 @@ static bool query_totals(const struct api_call *call, struct totals *t, struct a
 {
     const char *after = api_query(call, "after");
     *t = (struct totals){.more = false};
-    if (!query_grouping(call, &t->query, e) || !query_limit(call, &t->query.limit, e))
+    if (!query_grouping(call, &t->query, e) || !admin_limit(call, &t->query.limit, e))
         return false;
     return !after || place_read(after, &t->query.after, t->model) ||
            api_fail(e, API_INVALID_VALUE, "after", "'after' is not a cursor of this list.");
@@ -177,18 +147,14 @@ static json_t *mean_ms(int64_t sum_us, int64_t requests)
     return requests ? json_real((double)sum_us / (double)requests / 1e3) : json_null();
 }
 
-static json_t *id_json(int64_t id)
-{
-    return id ? json_integer(id) : json_null();
-}
-
 static bool add_total(void *ctx, const struct usage_total *u, struct err *e)
 {
     struct totals *t = ctx;
     json_t *v = json_pack(
         "{s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "starts_at",
-        admin_time_json(u->at.starts_at), "id", id_json(u->at.id), "version", id_json(u->at.version),
-        "name", u->name, "model", u->at.model, "requests", (json_int_t)u->requests, "failed",
+        admin_or_null(u->at.starts_at), "id", admin_or_null(u->at.id), "version",
+        admin_or_null(u->at.version), "name", u->name, "model", u->at.model, "requests",
+        (json_int_t)u->requests, "failed",
         (json_int_t)u->failed, "prompt_tokens", (json_int_t)u->prompt_tokens, "cached_tokens",
         (json_int_t)u->cached_tokens, "completion_tokens", (json_int_t)u->completion_tokens,
         "reasoning_tokens", (json_int_t)u->reasoning_tokens, "mean_queue_ms",
@@ -234,7 +200,6 @@ static void put_day(int64_t at, char text[16])
 static void answer_csv_take(struct usage_csv *csv, const char *what, const struct usage_filter *f,
                             struct api_answer *answer)
 {
-    struct api_error e = API_ERROR_INIT;
     struct err why = ERR_INIT;
     char from[16], to[16];
     bool ok, more;
@@ -242,20 +207,13 @@ static void answer_csv_take(struct usage_csv *csv, const char *what, const struc
         ok = usage_csv_next(csv, &answer->body, &more, &why);
     while (ok && more);
     usage_csv_destroy(&csv);
-    if (answer->body.failed) {
-        api_fail(&e, API_INVALID_VALUE, "from",
-                 "This is more than one file holds (%d MiB): ask for a shorter time.",
-                 API_ANSWER_BYTES >> 20);
-        api_answer_error(answer, &e);
-    } else if (!ok) {
-        api_answer_act(answer, &why);
-    } else {
-        put_day(f->from_s, from);
-        put_day(f->to_s - 1, to);
-        answer->type = "text/csv; charset=utf-8";
-        api_answer_header(answer, "Content-Disposition", "attachment; filename=\"%s-%s-%s.csv\"",
-                          what, from, to);
-    }
+    if (!admin_file_whole(answer, ok, &why))
+        return;
+    put_day(f->from_s, from);
+    put_day(f->to_s - 1, to);
+    answer->type = "text/csv; charset=utf-8";
+    api_answer_header(answer, "Content-Disposition", "attachment; filename=\"%s-%s-%s.csv\"", what,
+                      from, to);
 }
 
 static void usage_totals_get(const struct api_call *call, struct api_answer *answer)
@@ -303,10 +261,11 @@ static bool add_request(void *ctx, const struct usage_row *r, struct err *e)
     json_t *v = json_pack(
         "{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:s?, s:s?}", "request_id",
         r->request_id, "status", r->status, "started_at", (json_int_t)(r->started_us / 1000000),
-        "finished_at", admin_time_json(r->finished_us / 1000000), "person_id", id_json(r->person_id),
-        "key_id", id_json(r->key_id), "department_id", id_json(r->department_id), "endpoint",
-        r->endpoint, "model", r->model, "class", r->class, "template_id", id_json(r->template_id),
-        "template_version", id_json(r->template_version), "template_label", r->template_label,
+        "finished_at", admin_or_null(r->finished_us / 1000000), "person_id",
+        admin_or_null(r->person_id), "key_id", admin_or_null(r->key_id), "department_id",
+        admin_or_null(r->department_id), "endpoint", r->endpoint, "model", r->model, "class", r->class,
+        "template_id", admin_or_null(r->template_id), "template_version",
+        admin_or_null(r->template_version), "template_label", r->template_label,
         "variables_hash", r->variables_hash ? hash : NULL);
     json_t *rest = json_pack(
         "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:s?}", "prompt_tokens",
@@ -315,7 +274,7 @@ static bool add_request(void *ctx, const struct usage_row *r, struct err *e)
         (json_int_t)r->counts.reasoning_tokens, "queue_ms", ms_json(r->queue_us), "ttft_ms",
         ms_json(r->ttft_us), "duration_ms",
         ms_json(r->finished_us ? r->finished_us - r->started_us : -1), "http_status",
-        id_json(r->http_status), "finish_reason", r->finish_reason);
+        admin_or_null(r->http_status), "finish_reason", r->finish_reason);
     bool ok = v && rest && !json_object_update(v, rest) && !json_array_append(q->data, v);
     json_decref(rest);
     json_decref(v);
@@ -338,8 +297,8 @@ static bool query_requests(const struct api_call *call, struct requests *q, stru
     size_t status;
     int at = 0;
     *q = (struct requests){.next_us = 0};
-    if (!query_filter(call, &q->query.filter, e) || !query_limit(call, &q->query.limit, e) ||
-        !query_word(call, "status", words, sizeof words / sizeof words[0], 0, &status, e))
+    if (!query_filter(call, &q->query.filter, e) || !admin_limit(call, &q->query.limit, e) ||
+        !admin_query_word(call, "status", words, sizeof words / sizeof words[0], 0, &status, e))
         return false;
     q->query.status = words[status];
     if (!after)

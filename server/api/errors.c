@@ -78,6 +78,11 @@ bool api_fail(struct api_error *e, enum api_code code, const char *param, const 
     return false;
 }
 
+bool api_fail_denied(struct api_error *e)
+{
+    return api_fail(e, API_DENIED, NULL, "This key or account may not do that.");
+}
+
 bool api_fail_engine(struct api_error *e, const struct err *from)
 {
     switch (from->code) {

@@ -64,6 +64,9 @@ const char *api_code_name(enum api_code code);     /* "invalid_json", …; never
 bool api_fail(struct api_error *e, enum api_code code, const char *param, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
+/* API_DENIED in the words that say nothing of what is there. */
+bool api_fail_denied(struct api_error *e);
+
 /* Translates an engine error of a request; internal details stay out of the message. */
 bool api_fail_engine(struct api_error *e, const struct err *from);
 

@@ -9,6 +9,7 @@
 
 #include "api/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 enum { HALF = KEPT_BYTES / 2 };
 
@@ -20,14 +21,6 @@ struct kept {
     struct buf answer[PARAMS_MAX_CHOICES], reasoning[PARAMS_MAX_CHOICES];
 };
 
-/* Where to cut `text` so that at most `most` bytes and only whole characters are left. */
-static size_t whole_characters(const char *text, size_t most)
-{
-    while (most && ((unsigned char)text[most] & 0xc0) == 0x80)
-        most--;
-    return most;
-}
-
 struct kept *kept_create(const struct params *p)
 {
     struct kept *k = mem_zalloc(sizeof *k);
@@ -37,7 +30,7 @@ struct kept *kept_create(const struct params *p)
     k->input = input ? json_dumps(input, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     if (k->input && strlen(k->input) > HALF) {
         k->cut = k->input_cut = true;
-        k->input[whole_characters(k->input, HALF)] = '\0';
+        k->input[utf8_cut(k->input, HALF)] = '\0';
     }
     for (unsigned i = 0; i < k->n; i++) {
         buf_init(&k->answer[i], KEPT_BYTES);

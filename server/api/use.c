@@ -51,8 +51,7 @@ static bool fail_render(const struct findings *f, const struct err *why, struct 
     const char *at = json_string_value(json_object_get(first, "at"));
     char param[sizeof e->param];
     snprintf(param, sizeof param, "prompt.%s", at ? at : "variables");
-    return api_fail(e, API_INVALID_VALUE, param, "%s",
-                    why->msg);
+    return api_fail(e, API_INVALID_VALUE, param, "%s", why->msg);
 }
 
 bool use_make(const struct api_call *call, const char *name, struct registry_ref ref,

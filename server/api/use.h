@@ -27,7 +27,7 @@ struct use {
  * On success release with use_release; a zeroed one may be released too. */
 bool use_read(const struct api_call *call, const json_t *prompt, struct use *out,
               struct api_error *e) WARN_UNUSED;
-/* The same from parts: `label` NULL and `number` 0 = "production"; `variables` may be NULL. */
+/* The same from parts: an empty `ref` = "production"; `variables` may be NULL. */
 bool use_make(const struct api_call *call, const char *name, struct registry_ref ref,
               const json_t *variables, struct use *out, struct api_error *e) WARN_UNUSED;
 void use_release(struct use *u);
@@ -36,7 +36,8 @@ void use_release(struct use *u);
  * rendered messages in front of the caller's `messages`. `prompt` is taken out. Owned reference. */
 json_t *use_merge(const struct use *u, const json_t *body);
 
-/* {"id", "version", "label" (null when asked by number), "hash"}: goes into the answer. Owned. */
+/* {"id", "version", "label" (null when asked by number), "hash", "canary"}: goes into the answer.
+ * Owned. */
 json_t *use_json(const struct use *u);
 
 #endif

@@ -151,7 +151,7 @@ static bool is_plain(const char *text)
 static void head_facts_read(struct exchange *x, const struct guard_head *h)
 {
     struct head_facts *f = &x->head;
-    const char *session = MHD_lookup_connection_value(x->mhd, MHD_COOKIE_KIND, IDENTIFY_COOKIE);
+    const char *session = MHD_lookup_connection_value(x->mhd, MHD_COOKIE_KIND, API_SESSION_COOKIE);
     read_address(x);
     f->session = session ? mem_strdup(session) : NULL;
     f->agent = copy_field(&h->user_agent);

@@ -109,6 +109,6 @@ bool identify(const struct identify *who, struct key_grant *grant, char label[ID
     if (grant->principal.must_change_password && who->route->access != ROUTE_SIGNED_IN)
         return api_fail(e, API_PASSWORD_DUE, NULL, "Choose a new password first.");
     if (!reaches(who->route, &grant->principal))
-        return api_fail(e, API_DENIED, NULL, "This key or account may not do that.");
+        return api_fail_denied(e);
     return true;
 }

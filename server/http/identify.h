@@ -30,7 +30,4 @@ struct identify {
 bool identify(const struct identify *who, struct key_grant *grant, char label[IDENTIFY_LABEL],
               struct api_error *e) WARN_UNUSED;
 
-/* Name of the session's cookie. */
-#define IDENTIFY_COOKIE API_SESSION_COOKIE
-
 #endif

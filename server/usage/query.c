@@ -270,19 +270,19 @@ static bool add_piece(struct store_db *db, const struct usage_query *q, enum per
 static bool find_name(struct store_db *db, enum usage_by by, int64_t id, struct store_stmt **st,
                       const char **name, struct err *e)
 {
-    bool ok = true, row;
+    static const char *const sql[USAGE_BY_COUNT] = {
+        [USAGE_BY_DEPARTMENT] = "SELECT name FROM department WHERE id = ?1",
+        [USAGE_BY_PERSON] = "SELECT login FROM person WHERE id = ?1",
+        [USAGE_BY_KEY] = "SELECT name FROM api_key WHERE id = ?1",
+        [USAGE_BY_TEMPLATE] = "SELECT name FROM template WHERE id = ?1",
+    };
+    bool row;
     *name = "";
     *st = NULL;
-    if (by == USAGE_BY_DEPARTMENT)
-        ok = store_query(db, "SELECT name FROM department WHERE id = ?1", st, e);
-    else if (by == USAGE_BY_PERSON)
-        ok = store_query(db, "SELECT login FROM person WHERE id = ?1", st, e);
-    else if (by == USAGE_BY_KEY)
-        ok = store_query(db, "SELECT name FROM api_key WHERE id = ?1", st, e);
-    else if (by == USAGE_BY_TEMPLATE)
-        ok = store_query(db, "SELECT name FROM template WHERE id = ?1", st, e);
-    if (!ok || !*st)
-        return ok;
+    if (!sql[by])
+        return true;
+    if (!store_query(db, sql[by], st, e))
+        return false;
     store_bind_int(*st, 0, id);
     if (!store_step(*st, &row, e))
         return false;
