@@ -12,6 +12,7 @@ include tests/responses.mk
 include tests/ctl_admin.mk
 include tests/admin_people.mk
 include tests/admin_templates.mk
+include tests/admin_usage.mk
 include tests/admission.mk
 include tests/store.mk
 include tests/audit.mk

@@ -18,7 +18,7 @@
 #include "usage/limits.h"
 #include "usage/quota.h"
 
-enum { CURSOR_TEXT = 40, CALENDAR_NAME_BYTES = 200 };
+enum { CURSOR_TEXT = 40, PLACE_DIGITS = 19, CALENDAR_NAME_BYTES = 200 };
 
 /* ---- one quota -------------------------------------------------------------------------------- */
 
@@ -40,7 +40,7 @@ json_t *admin_quota_json(struct limits *l, const struct quota *q)
         json_object_set_new(used, name, json_integer(now.used[i]));
     }
     json_object_set_new(v, "soft", json_boolean(q->soft));
-    json_object_set_new(v, "calendar_id", q->calendar_id ? json_integer(q->calendar_id) : json_null());
+    json_object_set_new(v, "calendar_id", admin_or_null(q->calendar_id));
     json_object_set_new(v, "revision", json_integer(q->revision));
     json_object_set_new(v, "open", json_boolean(now.open));
     json_object_set_new(v, "used", used);
@@ -212,7 +212,20 @@ struct listing {
 /* Places sort as the rows do: "key/", then the id with leading zeros. */
 static void place_text(const struct quota *q, char text[CURSOR_TEXT])
 {
-    snprintf(text, CURSOR_TEXT, "%s-%019" PRId64, quota_subject_name(q->kind), q->subject_id);
+    snprintf(text, CURSOR_TEXT, "%s-%0*" PRId64, quota_subject_name(q->kind), PLACE_DIGITS,
+             q->subject_id);
+}
+
+/* Whether a page could have ended there. */
+static bool is_place(const char *text)
+{
+    size_t word = strcspn(text, "-");
+    char kind[CURSOR_TEXT];
+    enum quota_subject known;
+    snprintf(kind, sizeof kind, "%.*s", (int)word, text);
+    return parse_kind(kind, &known) && text[word] == '-' &&
+           strlen(text + word + 1) == PLACE_DIGITS &&
+           strspn(text + word + 1, "0123456789") == PLACE_DIGITS;
 }
 
 static bool add_key(void *ctx, const struct key_row *k, struct err *e)
@@ -288,6 +301,8 @@ static bool take_listing(const struct api_call *call, struct listing *l, struct 
                     AUTHORITY_ALL;
     if (l->kind && !parse_kind(l->kind, &kind))
         return api_fail(e, API_INVALID_VALUE, "kind", "'kind' is key, person or department.");
+    if (after && !is_place(after))
+        return api_fail(e, API_INVALID_VALUE, "after", "'after' is not a cursor of this list.");
     if (!api_query_int(call, "limit", 1, ADMIN_PAGE_MAX, ADMIN_PAGE_MAX, &limit, e))
         return false;
     l->limit = (unsigned)limit;
@@ -416,7 +431,11 @@ static void calendar_put(const struct api_call *call, struct quota_calendar *c,
     c->name = in.name;
     c->hours = hours ? hours : "";
     if (!quota_calendar_put(call->service->store, &actor, c, call->reason, &why)) {
-        api_answer_act(answer, &why);
+        if (why.code == ERR_FORMAT || why.code == ERR_LIMIT)
+            api_fail(&e, API_INVALID_VALUE, "hours", "%s", why.msg);
+        else
+            api_fail_act(&e, &why);
+        api_answer_error(answer, &e);
     } else {
         service_limits_changed(call->service);
         answer_calendar(call, is_new ? 201 : 200, c->id, answer);

@@ -1,0 +1,5 @@
+# Limits, usage and the audit log over HTTP.
+check_PROGRAMS += tests/check_admin_limits
+tests_check_admin_limits_SOURCES = tests/check_admin_limits.c $(admin_browser_sources)
+tests_check_admin_limits_LDADD = $(SERVER_TEST_LDADD)
+TESTS += tests/check_admin_limits
