@@ -41,6 +41,21 @@ static bool read_secret(const char *path, char secret[SECRET_BYTES], struct err 
     return true;
 }
 
+/* What seekctl doctor looks at. */
+static void name_files(const struct settings *s, struct service_options *opt)
+{
+    opt->files[SERVICE_MODEL] = s->model;
+    opt->files[SERVICE_API_KEYS] = s->api_key_file;
+    opt->files[SERVICE_CERTIFICATE] = s->proxy_certificate;
+    opt->files[SERVICE_CERTIFICATE_KEY] = s->proxy_certificate_key;
+    opt->files[SERVICE_OIDC_CA] = s->oidc_ca_file;
+    opt->files[SERVICE_OIDC_SECRET] = s->oidc_client_secret_file;
+    opt->files[SERVICE_LDAP_CA] = s->ldap_ca_file;
+    opt->files[SERVICE_LDAP_SECRET] = s->ldap_bind_password_file;
+    opt->listen = s->listen;
+    opt->hosts = s->allowed_hosts;
+}
+
 bool data_open(const struct settings *s, struct service **out,
                char first_password[PASSWORD_ONE_TIME_TEXT], struct err *e)
 {
@@ -75,6 +90,7 @@ bool data_open(const struct settings *s, struct service **out,
     ldap.group_base = s->ldap_group_base;
     ldap.group_filter = s->ldap_group_filter;
     opt.folder = s->data_dir;
+    name_files(s, &opt);
     opt.profile = (enum password_profile)s->password_profile;
     opt.secure_cookies = s->secure_cookies;
     opt.identity_map = s->identity_map;
@@ -84,7 +100,10 @@ bool data_open(const struct settings *s, struct service **out,
                                            .day_days = (unsigned)s->keep_days};
     opt.oidc = *s->oidc_issuer ? &oidc : NULL;
     opt.ldap = *s->ldap_url ? &ldap : NULL;
+    char *socket = data_socket_path(s);
+    opt.files[SERVICE_SOCKET] = socket;
     bool ok = service_open(&opt, out, first_password, e);
+    free(socket);
     explicit_bzero(client_secret, sizeof client_secret);
     explicit_bzero(bind_password, sizeof bind_password);
     return ok;

@@ -74,6 +74,12 @@ static const struct option_row rows[] = {
     {"server", "allowed_hosts", OPTION_TEXT, AT(allowed_hosts), "", 0, 0, NULL, false, "NAMES",
      "Host names answered beside this machine's own, comma-separated; empty = any, but with no_auth "
      "only this machine's own", "除本机外允许的 Host 名，逗号分隔；空 = 不限（no_auth 时仅限本机）"},
+    {"server", "proxy_certificate", OPTION_TEXT, AT(proxy_certificate), "", 0, 0, NULL, false, "FILE",
+     "certificate (PEM) of the proxy that speaks TLS in front; seekctl doctor watches its dates",
+     "前置 TLS 代理的证书（PEM）；供 seekctl doctor 检查有效期"},
+    {"server", "proxy_certificate_key", OPTION_TEXT, AT(proxy_certificate_key), "", 0, 0, NULL, false,
+     "FILE", "and its private key; seekctl doctor checks that they belong together",
+     "该证书的私钥；供 seekctl doctor 检查是否匹配"},
     {"server", "threads", OPTION_NUMBER, AT(threads), "2", 1, 64, NULL, false, "N",
      "threads for network connections", "网络线程数"},
     {"server", "workers", OPTION_NUMBER, AT(workers), "2", 1, 64, NULL, false, "N",

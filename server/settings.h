@@ -23,6 +23,7 @@ struct settings {
     uint64_t kv_type; /* enum engine_kv_type */
     /* [server] */
     char *listen, *health_listen, *admin_listen, *local_socket, *allowed_hosts;
+    char *proxy_certificate, *proxy_certificate_key;
     uint64_t threads, workers, max_connections, max_body;
     uint64_t header_timeout, keepalive_timeout, stall_timeout, ping_interval, drain_timeout;
     /* [data] */

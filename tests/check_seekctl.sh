@@ -48,7 +48,8 @@ refused() {
 
 start() {
     : >"$work/out"
-    "$build/tests/seekd_scripted" --model scripted.gguf --listen 127.0.0.1:0 --data-dir "$1" \
+    echo scripted >"$work/scripted.gguf"
+    "$build/tests/seekd_scripted" --model "$work/scripted.gguf" --listen 127.0.0.1:0 --data-dir "$1" \
         >"$work/out" 2>"$work/err" &
     server=$!
     url=
@@ -134,6 +135,8 @@ grep -q 'wang.wei' "$work/usage.csv" || fail "the CSV lacks a person"
 ok 'template.' audit list --from 2020-01-01
 ok 'sound  *yes' audit verify
 ok 'OK    database' doctor
+ok 'WARN  model file' doctor
+ok 'OK    model file' doctor --record
 
 # ---- backup and restore
 ok 'checked' backup "$work/plain.db"

@@ -3,10 +3,18 @@
 
 #include "base/hash.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { PIECE_BYTES = 4 << 20 };
 
 bool hash_sha256(const void *data, size_t len, uint8_t out[HASH_SHA256_BYTES], struct err *e)
 {
@@ -14,6 +22,41 @@ bool hash_sha256(const void *data, size_t len, uint8_t out[HASH_SHA256_BYTES], s
     if (EVP_Digest(data, len, out, &n, EVP_sha256(), NULL) != 1 || n != HASH_SHA256_BYTES)
         FAIL(e, ERR_INTERNAL, "OpenSSL cannot compute SHA-256");
     return true;
+}
+
+static bool digest_file(int fd, EVP_MD_CTX *md, uint64_t all, hash_progress_fn *progress, void *ctx)
+{
+    uint8_t *piece = mem_alloc(PIECE_BYTES);
+    uint64_t done = 0;
+    ssize_t got = 0;
+    bool ok = true;
+    while (ok && (got = read(fd, piece, PIECE_BYTES)) > 0) {
+        ok = EVP_DigestUpdate(md, piece, (size_t)got) == 1;
+        done += (uint64_t)got;
+        if (progress)
+            progress(ctx, done, all);
+    }
+    free(piece);
+    return ok && !got;
+}
+
+bool hash_file(const char *path, hash_progress_fn *progress, void *ctx,
+               uint8_t out[HASH_SHA256_BYTES], struct err *e)
+{
+    struct stat st;
+    unsigned int n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        FAIL_OS(e, "cannot read %s", path);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md && !fstat(fd, &st) && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+              digest_file(fd, md, (uint64_t)st.st_size, progress, ctx) &&
+              EVP_DigestFinal_ex(md, out, &n) == 1 && n == HASH_SHA256_BYTES;
+    if (!ok)
+        err_set_os(e, __FILE__, __LINE__, "cannot read %s to its end", path);
+    EVP_MD_CTX_free(md);
+    close(fd);
+    return ok;
 }
 
 void hash_hex(const uint8_t digest[HASH_SHA256_BYTES], char out[HASH_SHA256_HEX])

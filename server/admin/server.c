@@ -20,10 +20,12 @@
 #include "service/service.h"
 #include "store/store.h"
 #include "usage/ledger.h"
+#include "usage/query.h"
 #include "usage/quota.h"
 #include "version.h"
 
 enum { PATH_BYTES = 4096 };
+#define YEAR_10000_S INT64_C(253402300800) /* as far as usage_list looks */
 
 /* ---- status ----------------------------------------------------------------------------------- */
 
@@ -67,6 +69,17 @@ static json_t *ledger_json(const struct service *s)
                      (json_int_t)l.lost_ends, "queued", (json_int_t)l.queued);
 }
 
+/* Paths are for those who sit at the machine. */
+static json_t *files_json(const struct service *s)
+{
+    json_t *out = json_object();
+    for (int i = 0; i < SERVICE_FILE_COUNT; i++)
+        if (s->files[i])
+            json_object_set_new(out, service_file_name((enum service_file)i),
+                                json_string(s->files[i]));
+    return out;
+}
+
 static bool count_quota(void *ctx, const struct quota *q, struct err *e)
 {
     (void)e;
@@ -74,9 +87,45 @@ static bool count_quota(void *ctx, const struct quota *q, struct err *e)
     return true;
 }
 
-static bool count_quotas(struct store_db *db, void *ctx, struct err *e)
+static bool keep_started(void *ctx, const struct usage_row *r, struct err *e)
 {
-    return quota_each(db, count_quota, ctx, e);
+    (void)e;
+    *(int64_t *)ctx = r->started_us;
+    return true;
+}
+
+static bool keep_at(void *ctx, const struct audit_row *r, struct err *e)
+{
+    (void)e;
+    *(int64_t *)ctx = r->at_us;
+    return true;
+}
+
+/* When the newest row was written, by the clock of then; 0 = there is none. */
+static bool find_newest(struct store_db *db, int64_t *at_s, struct err *e)
+{
+    struct audit_head head;
+    struct usage_rows rows = {.filter.to_s = YEAR_10000_S, .limit = 1};
+    int64_t used_us = 0, audited_us = 0, cursor[2];
+    if (!audit_head_read(db, &head, e))
+        return false;
+    struct audit_filter last = {.after_seq = head.seq - 1, .limit = 1};
+    if ((head.seq > 0 && !audit_list(db, &last, keep_at, &audited_us, &cursor[0], e)) ||
+        !usage_list(db, &rows, keep_started, &used_us, &cursor[0], &cursor[1], e))
+        return false;
+    *at_s = (used_us > audited_us ? used_us : audited_us) / 1000000;
+    return true;
+}
+
+struct row_facts {
+    int64_t quotas[QUOTA_SUBJECT_COUNT];
+    int64_t newest_at;
+};
+
+static bool read_rows(struct store_db *db, void *ctx, struct err *e)
+{
+    struct row_facts *r = ctx;
+    return quota_each(db, count_quota, r->quotas, e) && find_newest(db, &r->newest_at, e);
 }
 
 static json_t *limits_json(const int64_t rows[QUOTA_SUBJECT_COUNT])
@@ -91,19 +140,22 @@ static void status_get(const struct api_call *call, struct api_answer *answer)
 {
     struct service *s = call->service;
     struct err e = ERR_INIT;
-    int64_t rows[QUOTA_SUBJECT_COUNT] = {0};
-    if (!store_read(s->store, count_quotas, rows, &e)) {
+    struct row_facts rows = {.newest_at = 0};
+    if (!store_read(s->store, read_rows, &rows, &e)) {
         api_answer_act(answer, &e);
         return;
     }
     int64_t now = clock_wall_s();
+    bool local = call->grant->principal.local;
     api_answer_json_take(
         answer, 200,
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "version", SEEKD_VERSION,
-                  "state", call->model ? "serving" : "loading", "started_at",
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o*, s:s*, s:s*}", "version",
+                  SEEKD_VERSION, "state", call->model ? "serving" : "loading", "started_at",
                   (json_int_t)s->started_at, "uptime_s", (json_int_t)(now - s->started_at), "now",
-                  (json_int_t)now, "model", model_json(call->model), "database", database_json(s),
-                  "ledger", ledger_json(s), "limits", limits_json(rows)));
+                  (json_int_t)now, "newest_row_at", (json_int_t)rows.newest_at, "model",
+                  model_json(call->model), "database", database_json(s), "ledger", ledger_json(s),
+                  "limits", limits_json(rows.quotas), "files", local ? files_json(s) : NULL, "listen",
+                  local ? s->listen : NULL, "hosts", local ? s->hosts : NULL));
 }
 
 /* ---- backup ----------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@ struct certificate {
 };
 
 /* Reads every certificate of the file in its order and calls `fn`; false ends the reading. *n = how many
- * there are. Errors: ERR_NOT_FOUND, ERR_DENIED, ERR_IO, ERR_FORMAT (none in it, or one is damaged). */
+ * there are. Errors: ERR_NOT_FOUND, ERR_IO, ERR_FORMAT (none in it, or one is damaged). */
 typedef bool certificate_fn(void *ctx, const struct certificate *c);
 bool certificate_each(const char *path, certificate_fn *fn, void *ctx, size_t *n,
                       struct err *e) WARN_UNUSED;

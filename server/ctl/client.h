@@ -1,5 +1,5 @@
-/* Talking to a running seekd through its local socket, as the machine's administrator.
- * Thread: main. Owner: the command.
+/* Talking to a running seekd: through its local socket as the machine's administrator, or at its URL as
+ * the person whose API key is given. Thread: main. Owner: the command.
  */
 #ifndef SEEKD_CTL_CLIENT_H
 #define SEEKD_CTL_CLIENT_H
@@ -14,12 +14,26 @@
 
 struct client;
 
-/* Where the server listens: `socket`, else $SEEKD_SOCKET, else seekd.sock in `data_dir`, else the
- * system's. Either may be NULL. Owned by the caller. */
-char *client_socket(const char *socket, const char *data_dir);
+/* Where to and as whom; every member may be NULL. The key never stands on a command line: it is the
+ * first line of `key_file`, else $SEEKCTL_KEY.
+ *
+ * With a key or a server's URL (`server`, else $SEEKCTL_SERVER, else http://127.0.0.1:8080) the request
+ * goes there, and http is possible to this machine only. Otherwise, and always with `socket` or
+ * `data_dir`, it goes to the local socket: `socket`, else seekd.sock in `data_dir`, else $SEEKD_SOCKET,
+ * else the system's. */
+struct client_where {
+    const char *socket, *data_dir;
+    const char *server, *ca_file, *key_file; /* ca_file: PEM; NULL = the system's */
+};
 
-/* ERR_NOT_FOUND, ERR_DENIED, ERR_IO: with what to do. */
-bool client_open(const char *socket, struct client **out, struct err *e) WARN_UNUSED;
+/* The path of the local socket that `w` leads to. Owned by the caller. */
+char *client_socket(const struct client_where *w);
+
+/* Nothing is sent yet; a local socket must answer. ERR_ARG (contradictions, key, URL), ERR_NOT_FOUND,
+ * ERR_DENIED, ERR_IO: with what to do. */
+bool client_open(const struct client_where *w, struct client **out, struct err *e) WARN_UNUSED;
+/* Whether requests are those of the machine's administrator. */
+bool client_is_local(const struct client *c);
 void client_close(struct client **c); /* accepts NULL */
 
 struct client_call {

@@ -7,12 +7,15 @@ seekctl_SOURCES = \
 	server/ctl/database.c \
 	server/ctl/dept.c \
 	server/ctl/device.c \
+	server/ctl/doctor.c \
 	server/ctl/generate.c \
 	server/ctl/input.c server/ctl/input.h \
 	server/ctl/inspect.c \
 	server/ctl/key.c \
+	server/ctl/local.c server/ctl/local.h \
 	server/ctl/logits.c \
 	server/ctl/main.c \
+	server/ctl/modelsum.c server/ctl/modelsum.h \
 	server/ctl/open.c server/ctl/open.h \
 	server/ctl/quota.c \
 	server/ctl/remote.c server/ctl/remote.h \

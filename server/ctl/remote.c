@@ -15,9 +15,10 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "ctl/args.h"
+#include "ctl/local.h"
 #include "lang.h"
 
-enum { MAX_OPTIONS = 40, MAX_ARGS = 8, PATH_BYTES = 16384, PAGE = 500, COMMON = 4 };
+enum { MAX_OPTIONS = 40, MAX_ARGS = 8, PATH_BYTES = 16384, PAGE = 500, COMMON = 7 };
 #define PREFIX "/admin/v1/"
 
 struct remote {
@@ -25,7 +26,8 @@ struct remote {
     const struct remote_verb *verb;
     struct ctl_command command; /* "dept create", for messages */
     char title[64];
-    const char *socket, *data_dir, *reason;
+    struct client_where where;
+    const char *reason;
     bool json;
     const char *value[MAX_OPTIONS]; /* by the noun's options */
     bool flag[MAX_OPTIONS];
@@ -623,12 +625,16 @@ static int run_row(struct remote *r)
 static size_t make_options(struct remote *r, struct args_option out[MAX_OPTIONS + COMMON])
 {
     const struct args_option common[COMMON] = {
-        {.name = "socket", .kind = ARGS_STRING, .value = &r->socket, .meta = "FILE",
-         .help_en = "the server's socket; default $SEEKD_SOCKET, else /run/seekd/seekd.sock",
-         .help_zh = "服务器套接字；默认 $SEEKD_SOCKET，否则 /run/seekd/seekd.sock"},
-        {.name = "data-dir", .kind = ARGS_STRING, .value = &r->data_dir, .meta = "DIR",
-         .help_en = "the server's data_dir; its socket is seekd.sock there",
-         .help_zh = "服务器的 data_dir，套接字为其中的 seekd.sock"},
+        LOCAL_OPTIONS(&r->where),
+        {.name = "key-file", .kind = ARGS_STRING, .value = &r->where.key_file, .meta = "FILE",
+         .help_en = "act as the person whose API key this file holds; default $SEEKCTL_KEY (the key)",
+         .help_zh = "以此文件中 API 密钥所属人员的身份操作；默认 $SEEKCTL_KEY（密钥本身）"},
+        {.name = "server", .kind = ARGS_STRING, .value = &r->where.server, .meta = "URL",
+         .help_en = "with a key: where; default $SEEKCTL_SERVER, else http://127.0.0.1:8080",
+         .help_zh = "使用密钥时的服务器地址；默认 $SEEKCTL_SERVER，否则 http://127.0.0.1:8080"},
+        {.name = "ca-file", .kind = ARGS_STRING, .value = &r->where.ca_file, .meta = "FILE",
+         .help_en = "certificates (PEM) that vouch for an https server; default: the system's",
+         .help_zh = "为 https 服务器担保的 CA 证书（PEM）；默认使用系统证书"},
         {.name = "reason", .kind = ARGS_STRING, .value = &r->reason, .meta = "TEXT",
          .help_en = "why, for the audit log", .help_zh = "原因，写入审计日志"},
         {.name = "json", .kind = ARGS_FLAG, .value = &r->json,
@@ -662,12 +668,9 @@ static void release(struct remote *r)
 static int run_verb(struct remote *r)
 {
     struct err e = ERR_INIT;
-    char *socket = client_socket(r->socket, r->data_dir);
-    int status = client_open(socket, &r->client, &e)
-                     ? (r->verb->run ? r->verb->run(r) : run_row(r))
-                     : remote_fail(r, &e);
-    free(socket);
-    return status;
+    if (!client_open(&r->where, &r->client, &e))
+        return remote_fail(r, &e);
+    return r->verb->run ? r->verb->run(r) : run_row(r);
 }
 
 static void print_verbs(const struct remote_noun *noun, FILE *out)

@@ -2,7 +2,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "base/buf.h"
 #include "ctl/command.h"
+#include "ctl/local.h"
 #include "ctl/remote.h"
 #include "lang.h"
 #include "template/finding.h"
@@ -331,21 +331,15 @@ static int run(struct remote *r)
 
 /* ---- folders ---------------------------------------------------------------------------------- */
 
-/* The server works in a folder of its own: it gets a whole path. */
 static int transfer(struct remote *r, const char *path)
 {
     struct err e = ERR_INIT;
-    char here[PATH_MAX];
-    struct buf folder;
-    json_t *answer = NULL, *body = json_object();
-    buf_init(&folder, 2 * PATH_MAX);
-    if (*remote_arg(r, 0) != '/' && getcwd(here, sizeof here))
-        buf_printf(&folder, "%s/", here);
-    buf_puts(&folder, remote_arg(r, 0));
-    json_object_set_new(body, "folder", json_string(buf_str(&folder)));
-    bool ok = remote_fields(r, body, &e) && remote_send(r, "POST", path, body, 0, &answer, &e);
+    char *folder = local_path(remote_arg(r, 0));
+    json_t *answer = NULL, *body = json_pack("{s:s}", "folder", folder);
+    bool ok = (body || err_set(&e, ERR_ARG, 0, __FILE__, __LINE__, "the path is not UTF-8")) &&
+              remote_fields(r, body, &e) && remote_send(r, "POST", path, body, 0, &answer, &e);
     json_decref(body);
-    buf_release(&folder);
+    free(folder);
     json_t *changes = json_object_get(answer, "changes");
     if (changes && !remote_wants_json(r)) /* a line per change would be hundreds */
         json_object_set_new(answer, "changes", json_integer((json_int_t)json_array_size(changes)));

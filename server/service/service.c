@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "audit/audit.h"
 #include "auth/auth.h"
@@ -132,6 +134,41 @@ static char *path_in(const char *folder, const char *name)
     return path;
 }
 
+/* Whoever reads the path may stand in another folder. Owned; NULL for none. */
+static char *whole_path(const char *path)
+{
+    char here[PATH_MAX];
+    if (!path || !*path)
+        return NULL;
+    return *path == '/' || !getcwd(here, sizeof here) ? mem_strdup(path) : path_in(here, path);
+}
+
+const char *service_file_name(enum service_file f)
+{
+    static const char *const names[SERVICE_FILE_COUNT] = {
+        [SERVICE_MODEL] = "model",
+        [SERVICE_SOCKET] = "socket",
+        [SERVICE_API_KEYS] = "api_keys",
+        [SERVICE_CERTIFICATE] = "certificate",
+        [SERVICE_CERTIFICATE_KEY] = "certificate_key",
+        [SERVICE_OIDC_CA] = "oidc_ca",
+        [SERVICE_OIDC_SECRET] = "oidc_secret",
+        [SERVICE_LDAP_CA] = "ldap_ca",
+        [SERVICE_LDAP_SECRET] = "ldap_secret",
+    };
+    return names[f];
+}
+
+static void name_files(struct service *s, const struct service_options *opt)
+{
+    s->folder = whole_path(opt->folder);
+    s->database = path_in(s->folder, "seekd.db");
+    for (int i = 0; i < SERVICE_FILE_COUNT; i++)
+        s->files[i] = whole_path(opt->files[i]);
+    s->listen = mem_strdup(opt->listen ? opt->listen : "");
+    s->hosts = mem_strdup(opt->hosts ? opt->hosts : "");
+}
+
 static bool open_database(struct service *s, const struct service_options *opt, struct err *e)
 {
     struct store_options store = STORE_OPTIONS_DEFAULT;
@@ -141,14 +178,10 @@ static bool open_database(struct service *s, const struct service_options *opt, 
     return store_open(&store, &s->store, e);
 }
 
-static bool open_people(struct service *s, const struct service_options *opt,
-                        char first_password[PASSWORD_ONE_TIME_TEXT], struct err *e)
+static bool open_people(struct service *s, const struct service_options *opt, struct err *e)
 {
     struct auth_options auth = {.profile = opt->profile, .cost = opt->cost};
-    bool created = false;
-    first_password[0] = '\0';
-    return auth_open(s->store, &auth, &s->auth, e) &&
-           password_first_admin(s->auth, first_password, &created, e);
+    return auth_open(s->store, &auth, &s->auth, e);
 }
 
 static bool open_usage(struct service *s, struct err *e)
@@ -184,17 +217,20 @@ bool service_open(const struct service_options *opt, struct service **out,
                   char first_password[PASSWORD_ONE_TIME_TEXT], struct err *e)
 {
     struct service *s = mem_zalloc(sizeof *s);
-    s->folder = mem_strdup(opt->folder);
-    s->database = path_in(opt->folder, "seekd.db");
+    bool created;
+    first_password[0] = '\0';
+    name_files(s, opt);
     s->secure_cookies = opt->secure_cookies;
     s->retention = opt->retention;
     s->started_at = clock_wall_s();
     TRY(open_logins(s, opt, e));
     TRY(open_database(s, opt, e));
-    TRY(open_people(s, opt, first_password, e));
+    TRY(open_people(s, opt, e));
     TRY(open_usage(s, e));
     registry_create(s->store, NULL, &s->registry);
     TRY(care_open(s, e));
+    /* Last, because a password that nobody gets to see would shut everybody out. */
+    TRY(password_first_admin(s->auth, first_password, &created, e));
     *out = s;
     return true;
 fail:
@@ -225,6 +261,10 @@ void service_close(struct service **out)
         identity_map_destroy(&s->identities);
     free(s->folder);
     free(s->database);
+    for (int i = 0; i < SERVICE_FILE_COUNT; i++)
+        free(s->files[i]);
+    free(s->listen);
+    free(s->hosts);
     free(s);
     *out = NULL;
 }

@@ -25,6 +25,22 @@ struct limits;
 struct registry;
 struct store;
 
+/* Files of the installation that somebody who looks after it wants to see (GET /admin/v1/status, seekctl
+ * doctor). Nothing here opens them. */
+enum service_file {
+    SERVICE_MODEL,           /* GGUF file, any part of a split set */
+    SERVICE_SOCKET,          /* for seekctl */
+    SERVICE_API_KEYS,
+    SERVICE_CERTIFICATE,     /* of the proxy that speaks TLS in front */
+    SERVICE_CERTIFICATE_KEY,
+    SERVICE_OIDC_CA,
+    SERVICE_OIDC_SECRET,
+    SERVICE_LDAP_CA,
+    SERVICE_LDAP_SECRET,
+    SERVICE_FILE_COUNT
+};
+const char *service_file_name(enum service_file f); /* "model", "certificate_key" */
+
 /* Read-only after service_open. */
 struct service {
     struct store *store;
@@ -36,7 +52,9 @@ struct service {
     struct ldap_directory *ldap;   /* NULL = not configured */
     struct identity_map *identities; /* NULL without oidc and ldap */
     bool secure_cookies;           /* cookies only over https */
-    char *folder, *database;       /* paths */
+    char *folder, *database;       /* absolute paths */
+    char *files[SERVICE_FILE_COUNT]; /* absolute paths, NULL = none */
+    char *listen, *hosts;          /* addresses as configured; Host names, by commas; "" = none */
     struct ledger_policy retention;
     int64_t started_at; /* seconds since the epoch */
     struct care *care; /* the thread */
@@ -53,6 +71,8 @@ struct service_options {
     const struct ldap_options *ldap; /* NULL = none */
     const char *identity_map;        /* file of rules; needed with oidc or ldap */
     bool secure_cookies;
+    const char *files[SERVICE_FILE_COUNT]; /* NULL or "" = none */
+    const char *listen, *hosts;            /* the server's address and names; NULL = none */
 };
 #define SERVICE_OPTIONS_DEFAULT                                                                    \
     ((struct service_options){.cost = PASSWORD_COST_DEFAULT, .retention = LEDGER_POLICY_DEFAULT})
