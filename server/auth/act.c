@@ -102,6 +102,33 @@ bool act_same_revision(int64_t expected, int64_t found, struct err *e)
     return true;
 }
 
+bool act_page(struct store_stmt *st, unsigned limit, act_row_fn *row, void *ctx, int64_t *next,
+              struct err *e)
+{
+    int64_t last = 0;
+    bool more;
+    for (unsigned n = 0;; n++) {
+        if (!store_step(st, &more, e))
+            return false;
+        if (!more || n == limit)
+            break;
+        if (!row(ctx, st, &last, e)) {
+            store_done(st);
+            return false;
+        }
+    }
+    *next = more ? last : 0;
+    store_done(st);
+    return true;
+}
+
+bool act_limit_valid(unsigned limit, unsigned most, struct err *e)
+{
+    if (limit < 1 || limit > most)
+        FAIL(e, ERR_ARG, "a list has 1 to %u rows", most);
+    return true;
+}
+
 bool act_text_valid(const char *text, size_t max_bytes, bool may_be_empty, const char *what,
                     struct err *e)
 {

@@ -29,6 +29,15 @@ extern const struct audit_actor ACT_SEEKD;
 /* Fails with ERR_STALE when they differ. */
 bool act_same_revision(int64_t expected, int64_t found, struct err *e) WARN_UNUSED;
 
+/* One page of rows in order of their ids: `row` reads the row that the statement stands on and says its
+ * id, for at most `limit` rows; *next = the last one's where more follow, else 0. Is done with the
+ * statement, which should give one row more than `limit`. Inside a callback. */
+typedef bool act_row_fn(void *ctx, struct store_stmt *st, int64_t *id, struct err *e);
+bool act_page(struct store_stmt *st, unsigned limit, act_row_fn *row, void *ctx, int64_t *next,
+              struct err *e) WARN_UNUSED;
+/* ERR_ARG unless `limit` is 1 to `most`. */
+bool act_limit_valid(unsigned limit, unsigned most, struct err *e) WARN_UNUSED;
+
 /* Text that people typed: 1..max_bytes (or empty when `may_be_empty`) of UTF-8 without control
  * characters and without blanks at its ends. ERR_ARG; `what` names the field. */
 bool act_text_valid(const char *text, size_t max_bytes, bool may_be_empty, const char *what,

@@ -87,10 +87,9 @@ static bool walk_up(struct store_db *db, int64_t id, int64_t other, int *levels,
 }
 
 /* How many levels the tree below `id` has, itself included. */
-static bool height_of(struct store_db *db, int64_t id, int *height, struct err *e)
+static bool height_of(struct store_db *db, int64_t id, int64_t *height, struct err *e)
 {
     struct store_stmt *st;
-    bool row;
     if (!store_query(
             db,
             "WITH RECURSIVE below (id, level) AS (SELECT ?1, 1 UNION ALL"
@@ -99,18 +98,15 @@ static bool height_of(struct store_db *db, int64_t id, int *height, struct err *
             &st, e))
         return false;
     store_bind_int(st, 0, id);
-    if (!store_step(st, &row, e))
-        return false;
-    *height = row ? (int)store_int(st, 0) : 1;
-    store_done(st);
-    return true;
+    return store_first_int(st, 1, height, e);
 }
 
 /* Whether `id` (0 = a new one) may hang below `parent_id`. */
 static bool check_place(struct store_db *db, int64_t id, int64_t parent_id, struct err *e)
 {
     struct department parent;
-    int levels, height = 1;
+    int levels;
+    int64_t height = 1;
     bool meets;
     if (parent_id && (!department_read(db, parent_id, &parent, e)))
         return err_prefix(e, "parent");
@@ -231,10 +227,9 @@ bool department_change(const struct auth *a, const struct audit_actor *actor, in
     return spec_valid(spec, e) && act_commit(a->store, change, apply, &c, e);
 }
 
-static bool has_active(struct store_db *db, int64_t id, bool *any, struct err *e)
+static bool has_active(struct store_db *db, int64_t id, int64_t *any, struct err *e)
 {
     struct store_stmt *st;
-    bool row;
     if (!store_query(
             db,
             "SELECT EXISTS (SELECT 1 FROM person WHERE department_id = ?1 AND disabled_at IS"
@@ -243,11 +238,7 @@ static bool has_active(struct store_db *db, int64_t id, bool *any, struct err *e
             &st, e))
         return false;
     store_bind_int(st, 0, id);
-    if (!store_step(st, &row, e))
-        return false;
-    *any = row && store_int(st, 0);
-    store_done(st);
-    return true;
+    return store_first_int(st, 0, any, e);
 }
 
 static bool disable(struct store_db *db, void *ctx, struct err *e)
@@ -255,7 +246,7 @@ static bool disable(struct store_db *db, void *ctx, struct err *e)
     struct change *c = ctx;
     struct department before, after;
     struct store_stmt *st;
-    bool busy = false;
+    int64_t busy = 0;
     if (!department_read(db, c->id, &before, e) ||
         !act_same_revision(c->revision, before.revision, e))
         return false;
@@ -313,33 +304,26 @@ struct listing {
     void *ctx;
 };
 
+static bool row(void *ctx, struct store_stmt *st, int64_t *id, struct err *e)
+{
+    struct listing *l = ctx;
+    struct department d;
+    read_row(st, &d);
+    *id = d.id;
+    return l->fn(l->ctx, &d, e);
+}
+
 static bool list(struct store_db *db, void *ctx, struct err *e)
 {
     struct listing *l = ctx;
     struct store_stmt *st;
-    struct department d;
-    unsigned n = 0;
-    bool row;
     if (!store_query(db,
                      "SELECT " COLUMNS " FROM department WHERE id > ?1 ORDER BY id LIMIT ?2 + 1",
                      &st, e))
         return false;
     store_bind_int(st, 0, l->after_id);
     store_bind_int(st, 1, l->limit);
-    for (;;) {
-        if (!store_step(st, &row, e))
-            return false;
-        if (!row || n++ == l->limit)
-            break;
-        read_row(st, &d);
-        if (!l->fn(l->ctx, &d, e)) {
-            store_done(st);
-            return false;
-        }
-    }
-    l->next = row ? d.id : 0;
-    store_done(st);
-    return true;
+    return act_page(st, l->limit, row, l, &l->next, e);
 }
 
 bool department_list(const struct auth *a, int64_t after_id, unsigned limit, department_fn *fn,
@@ -347,8 +331,8 @@ bool department_list(const struct auth *a, int64_t after_id, unsigned limit, dep
 {
     struct listing l = {.after_id = after_id, .limit = limit, .fn = fn, .ctx = ctx};
     *next = 0;
-    if (limit < 1 || limit > PEOPLE_PAGE)
-        FAIL(e, ERR_ARG, "a list has 1 to %d rows", PEOPLE_PAGE);
+    if (!act_limit_valid(limit, PEOPLE_PAGE, e))
+        return false;
     if (!store_read(a->store, list, &l, e))
         return false;
     *next = l.next;

@@ -448,14 +448,20 @@ struct listing {
     int64_t next;
 };
 
+static bool row(void *ctx, struct store_stmt *st, int64_t *id, struct err *e)
+{
+    struct listing *l = ctx;
+    struct key_row k;
+    read_row(st, &k);
+    *id = k.id;
+    return l->fn(l->ctx, &k, e);
+}
+
 static bool list(struct store_db *db, void *ctx, struct err *e)
 {
     struct listing *l = ctx;
     const struct key_filter *f = l->filter;
     struct store_stmt *st;
-    int64_t last = 0;
-    unsigned n = 0;
-    bool row;
     if (!store_query(db,
                      "SELECT " COLUMNS " FROM api_key k JOIN person p ON p.id = k.person_id"
                      " WHERE k.id > ?1 AND (?2 = 0 OR k.person_id = ?2)"
@@ -471,22 +477,7 @@ static bool list(struct store_db *db, void *ctx, struct err *e)
     store_bind_int(st, 3, f->active);
     store_bind_int(st, 4, f->now_s);
     store_bind_int(st, 5, f->limit);
-    for (;;) {
-        struct key_row k;
-        if (!store_step(st, &row, e))
-            return false;
-        if (!row || n++ == f->limit)
-            break;
-        read_row(st, &k);
-        last = k.id;
-        if (!l->fn(l->ctx, &k, e)) {
-            store_done(st);
-            return false;
-        }
-    }
-    l->next = row ? last : 0;
-    store_done(st);
-    return true;
+    return act_page(st, f->limit, row, l, &l->next, e);
 }
 
 bool key_list(const struct auth *a, const struct key_filter *f, key_fn *fn, void *ctx,
@@ -494,8 +485,8 @@ bool key_list(const struct auth *a, const struct key_filter *f, key_fn *fn, void
 {
     struct listing l = {.filter = f, .fn = fn, .ctx = ctx};
     *next = 0;
-    if (f->limit < 1 || f->limit > KEY_PAGE)
-        FAIL(e, ERR_ARG, "a list has 1 to %d rows", KEY_PAGE);
+    if (!act_limit_valid(f->limit, KEY_PAGE, e))
+        return false;
     if (!store_read(a->store, list, &l, e))
         return false;
     *next = l.next;

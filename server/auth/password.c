@@ -409,12 +409,7 @@ struct first {
 static bool count_people(struct store_db *db, int64_t *n, struct err *e)
 {
     struct store_stmt *st;
-    bool row;
-    if (!store_query(db, "SELECT count(*) FROM person", &st, e) || !store_step(st, &row, e))
-        return false;
-    *n = store_int(st, 0);
-    store_done(st);
-    return true;
+    return store_query(db, "SELECT count(*) FROM person", &st, e) && store_first_int(st, 0, n, e);
 }
 
 static bool nobody_yet(struct store_db *db, void *ctx, struct err *e)

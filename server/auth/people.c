@@ -125,7 +125,7 @@ static bool department_open(struct store_db *db, int64_t id, struct err *e)
 static bool another_admin(struct store_db *db, int64_t id, struct err *e)
 {
     struct store_stmt *st;
-    bool row;
+    int64_t found;
     if (!store_query(db,
                      "SELECT EXISTS (SELECT 1 FROM person WHERE roles & 1 AND disabled_at IS NULL"
                      " AND id <> ?1)",
@@ -133,10 +133,8 @@ static bool another_admin(struct store_db *db, int64_t id, struct err *e)
         return false;
     _Static_assert(ROLE_ADMIN == 1, "the bit in the statement");
     store_bind_int(st, 0, id);
-    if (!store_step(st, &row, e))
+    if (!store_first_int(st, 0, &found, e))
         return false;
-    bool found = row && store_int(st, 0);
-    store_done(st);
     if (!found)
         FAIL(e, ERR_CONFLICT, "this is the last administrator: name another one first");
     return true;
@@ -347,16 +345,11 @@ static bool find_subject(struct store_db *db, const char *source, const char *su
                          struct err *e)
 {
     struct store_stmt *st;
-    bool row;
     if (!store_query(db, "SELECT id FROM person WHERE source = ?1 AND subject = ?2", &st, e))
         return false;
     store_bind_text(st, 0, source);
     store_bind_text(st, 1, subject);
-    if (!store_step(st, &row, e))
-        return false;
-    *id = row ? store_int(st, 0) : 0;
-    store_done(st);
-    return true;
+    return store_first_int(st, 0, id, e);
 }
 
 static bool get_by_subject(struct store_db *db, void *ctx, struct err *e)
@@ -434,14 +427,20 @@ static bool make_pattern(const char *text, char *out, size_t out_bytes)
     return true;
 }
 
+static bool row(void *ctx, struct store_stmt *st, int64_t *id, struct err *e)
+{
+    struct listing *l = ctx;
+    struct person p;
+    read_row(st, &p);
+    *id = p.id;
+    return l->fn(l->ctx, &p, e);
+}
+
 static bool list(struct store_db *db, void *ctx, struct err *e)
 {
     struct listing *l = ctx;
     const struct person_filter *f = l->filter;
     struct store_stmt *st;
-    struct person p;
-    unsigned n = 0;
-    bool row;
     if (!store_query(db,
                      "WITH RECURSIVE below (id) AS (SELECT ?2 UNION SELECT d.id FROM department d"
                      " JOIN below ON d.parent_id = below.id WHERE ?3)"
@@ -463,20 +462,7 @@ static bool list(struct store_db *db, void *ctx, struct err *e)
     store_bind_text(st, 5, f->source);
     store_bind_text(st, 6, l->pattern[0] ? l->pattern : NULL);
     store_bind_int(st, 7, f->limit);
-    for (;;) {
-        if (!store_step(st, &row, e))
-            return false;
-        if (!row || n++ == f->limit)
-            break;
-        read_row(st, &p);
-        if (!l->fn(l->ctx, &p, e)) {
-            store_done(st);
-            return false;
-        }
-    }
-    l->next = row ? p.id : 0;
-    store_done(st);
-    return true;
+    return act_page(st, f->limit, row, l, &l->next, e);
 }
 
 bool person_list(const struct auth *a, const struct person_filter *f, person_fn *fn, void *ctx,
@@ -484,8 +470,8 @@ bool person_list(const struct auth *a, const struct person_filter *f, person_fn 
 {
     struct listing l = {.filter = f, .fn = fn, .ctx = ctx};
     *next = 0;
-    if (f->limit < 1 || f->limit > PEOPLE_PAGE)
-        FAIL(e, ERR_ARG, "a list has 1 to %d rows", PEOPLE_PAGE);
+    if (!act_limit_valid(f->limit, PEOPLE_PAGE, e))
+        return false;
     if (f->text && f->text[0] && !make_pattern(f->text, l.pattern, sizeof l.pattern))
         FAIL(e, ERR_ARG, "the text to look for is too long");
     if (!store_read(a->store, list, &l, e))

@@ -263,6 +263,8 @@ bool roster_read_key(struct store_db *db, int64_t id, struct roster_key **out, s
     return ok;
 }
 
+#define PERSON_COLUMNS "id, login, department_id, roles, disabled_at"
+
 static void read_person(struct store_stmt *st, struct roster_person *p)
 {
     *p = (struct roster_person){.id = store_int(st, 0),
@@ -276,9 +278,7 @@ bool roster_read_person(struct store_db *db, int64_t id, struct roster_person *o
 {
     struct store_stmt *st;
     bool row;
-    if (!store_query(
-            db, "SELECT id, login, department_id, roles, disabled_at FROM person WHERE id = ?1",
-            &st, e))
+    if (!store_query(db, "SELECT " PERSON_COLUMNS " FROM person WHERE id = ?1", &st, e))
         return false;
     store_bind_int(st, 0, id);
     if (!store_step(st, &row, e))
@@ -416,65 +416,46 @@ bool roster_within(struct roster *r, int64_t id, int64_t ancestor)
 /* ---- loading -----------------------------------------------------------------------------------
  */
 
-static bool load_departments(struct roster *r, struct store_db *db, struct err *e)
+typedef bool take_fn(struct roster *r, struct store_stmt *st, struct err *e);
+
+static bool load(struct roster *r, struct store_db *db, const char *sql, take_fn *take, struct err *e)
 {
     struct store_stmt *st;
-    bool row = true;
-    if (!store_query(db, "SELECT id, parent_id FROM department", &st, e))
-        return false;
-    for (;;) {
-        if (!store_step(st, &row, e))
-            return false;
-        if (!row)
-            break;
-        roster_put_department(r, store_int(st, 0), store_int(st, 1));
-    }
+    bool row = true, ok = store_query(db, sql, &st, e);
+    while (ok && (ok = store_step(st, &row, e)) && row)
+        ok = take(r, st, e);
     store_done(st);
+    return ok;
+}
+
+static bool take_department(struct roster *r, struct store_stmt *st, struct err *e)
+{
+    (void)e;
+    roster_put_department(r, store_int(st, 0), store_int(st, 1));
     return true;
 }
 
-static bool load_persons(struct roster *r, struct store_db *db, struct err *e)
+static bool take_person(struct roster *r, struct store_stmt *st, struct err *e)
 {
-    struct store_stmt *st;
     struct roster_person p;
-    bool row;
-    if (!store_query(db, "SELECT id, login, department_id, roles, disabled_at FROM person", &st, e))
-        return false;
-    for (;;) {
-        if (!store_step(st, &row, e))
-            return false;
-        if (!row)
-            break;
-        read_person(st, &p);
-        roster_put_person(r, &p);
-    }
-    store_done(st);
+    (void)e;
+    read_person(st, &p);
+    roster_put_person(r, &p);
     return true;
 }
 
-static bool load_keys(struct roster *r, struct store_db *db, struct err *e)
+static bool take_key(struct roster *r, struct store_stmt *st, struct err *e)
 {
-    struct store_stmt *st;
     struct roster_key *k;
-    bool row;
-    if (!store_query(db, "SELECT " KEY_COLUMNS " FROM api_key", &st, e))
+    if (!read_key(st, &k, e))
         return false;
-    for (;;) {
-        if (!store_step(st, &row, e))
-            return false;
-        if (!row)
-            break;
-        if (!read_key(st, &k, e)) {
-            store_done(st);
-            return false;
-        }
-        roster_put_key_take(r, k);
-    }
-    store_done(st);
+    roster_put_key_take(r, k);
     return true;
 }
 
 bool roster_load(struct roster *r, struct store_db *db, struct err *e)
 {
-    return load_departments(r, db, e) && load_persons(r, db, e) && load_keys(r, db, e);
+    return load(r, db, "SELECT id, parent_id FROM department", take_department, e) &&
+           load(r, db, "SELECT " PERSON_COLUMNS " FROM person", take_person, e) &&
+           load(r, db, "SELECT " KEY_COLUMNS " FROM api_key", take_key, e);
 }

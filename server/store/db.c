@@ -445,6 +445,16 @@ bool store_run(struct store_db *db, struct store_stmt *st, int64_t *changes, str
     return true;
 }
 
+bool store_first_int(struct store_stmt *st, int64_t none, int64_t *out, struct err *e)
+{
+    bool row;
+    if (!store_step(st, &row, e))
+        return false;
+    *out = row && !store_is_null(st, 0) ? store_int(st, 0) : none;
+    store_done(st);
+    return true;
+}
+
 int64_t store_last_id(struct store_db *db)
 {
     return sqlite3_last_insert_rowid(db->handle);
@@ -459,12 +469,7 @@ bool db_exec(struct store_db *db, const char *sql, struct err *e)
 bool db_int(struct store_db *db, const char *sql, int64_t *out, struct err *e)
 {
     struct store_stmt *st;
-    bool row;
-    if (!store_query(db, sql, &st, e) || !store_step(st, &row, e))
-        return false;
-    *out = row ? store_int(st, 0) : 0;
-    store_done(st);
-    return true;
+    return store_query(db, sql, &st, e) && store_first_int(st, 0, out, e);
 }
 
 /* ---- examination

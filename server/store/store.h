@@ -83,6 +83,9 @@ void store_done(struct store_stmt *st); /* accepts NULL; ends it, clears binding
 /* Steps a statement without result rows to its end and is done with it. *changes may be NULL. */
 bool store_run(struct store_db *db, struct store_stmt *st, int64_t *changes,
                struct err *e) WARN_UNUSED;
+/* Steps once; *out = the integer of the first column, `none` where that is NULL or there is no row. Ends
+ * the statement. */
+bool store_first_int(struct store_stmt *st, int64_t none, int64_t *out, struct err *e) WARN_UNUSED;
 int64_t store_last_id(struct store_db *db); /* rowid of the last INSERT */
 
 /* ---- care ---------------------------------------------------------------------------------------- */

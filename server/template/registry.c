@@ -64,13 +64,13 @@ static bool depths(struct store_db *db, int64_t id, int64_t *below, int64_t *abo
                      " SELECT p.part_id, level + 1 FROM template_part p JOIN d"
                      " ON p.template_id = d.id WHERE level < 8) SELECT max(level) FROM d",
                      &st, e, "i", id) &&
-           rdb_int(st, 0, below, e) &&
+           store_first_int(st, 0, below, e) &&
            rdb_query(db,
                      "WITH RECURSIVE d(id, level) AS (SELECT ?1, 0 UNION"
                      " SELECT p.template_id, level + 1 FROM template_part p JOIN d"
                      " ON p.part_id = d.id WHERE level < 8) SELECT max(level) FROM d",
                      &st, e, "i", id) &&
-           rdb_int(st, 0, above, e);
+           store_first_int(st, 0, above, e);
 }
 
 /* Does some version of `part` lead to some version of `id`? Labels move, so all versions count. */
@@ -82,7 +82,7 @@ static bool leads_to(struct store_db *db, int64_t part, int64_t id, bool *leads,
                    "WITH RECURSIVE d(id) AS (SELECT ?1 UNION SELECT p.part_id FROM template_part p"
                    " JOIN d ON p.template_id = d.id) SELECT 1 FROM d WHERE id = ?2",
                    &st, e, "ii", part, id) ||
-        !rdb_int(st, 0, &found, e))
+        !store_first_int(st, 0, &found, e))
         return false;
     *leads = found == 1;
     return true;

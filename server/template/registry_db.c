@@ -53,16 +53,6 @@ bool rdb_run(struct store_db *db, const char *sql, struct err *e, const char *ty
     return ok && store_run(db, st, NULL, e);
 }
 
-bool rdb_int(struct store_stmt *st, int64_t none, int64_t *out, struct err *e)
-{
-    bool row;
-    if (!store_step(st, &row, e))
-        return false;
-    *out = row && !store_is_null(st, 0) ? store_int(st, 0) : none;
-    store_done(st);
-    return true;
-}
-
 json_t *rdb_json(struct store_stmt *st, int column)
 {
     const char *text = store_text(st, column);
@@ -103,7 +93,7 @@ bool rdb_sees(struct store_db *db, const struct principal *who, int64_t owner_id
                    " JOIN up ON d.id = up.id WHERE d.parent_id IS NOT NULL)"
                    " SELECT 1 FROM up WHERE id = ?2",
                    &st, e, "ii", who->department_id, department_id) ||
-        !rdb_int(st, 0, &found, e))
+        !store_first_int(st, 0, &found, e))
         return false;
     *sees = found == 1;
     return true;
@@ -179,7 +169,7 @@ bool rdb_newest(struct store_db *db, int64_t template_id, int64_t *number, struc
     struct store_stmt *st;
     return rdb_query(db, "SELECT max(number) FROM template_version WHERE template_id = ?1", &st, e,
                      "i", template_id) &&
-           rdb_int(st, 0, number, e);
+           store_first_int(st, 0, number, e);
 }
 
 static bool number_of_label(struct store_db *db, const struct rdb_template *t, const char *label,
@@ -193,7 +183,7 @@ static bool number_of_label(struct store_db *db, const struct rdb_template *t, c
     } else if (!rdb_query(db,
                           "SELECT number FROM template_label WHERE template_id = ?1 AND label = ?2",
                           &st, e, "it", t->id, label) ||
-               !rdb_int(st, 0, number, e)) {
+               !store_first_int(st, 0, number, e)) {
         return false;
     }
     if (*number == 0)
@@ -285,7 +275,7 @@ static bool fit_part(struct store_db *db, struct store_stmt *part, unsigned dept
         return fit(db, store_int(part, 0), name, store_int(part, 2), depth + 1, e);
     if (!rdb_query(db, "SELECT protected FROM template_label WHERE template_id = ?1 AND label = ?2",
                    &st, e, "it", store_int(part, 0), label) ||
-        !rdb_int(st, 0, &is_protected, e))
+        !store_first_int(st, 0, &is_protected, e))
         return false;
     if (!is_protected)
         FAIL(e, ERR_CONFLICT, "it includes \"%s@%s\", a label that is not protected", name, label);

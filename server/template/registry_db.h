@@ -31,9 +31,6 @@ bool rdb_query(struct store_db *db, const char *sql, struct store_stmt **st, str
 /* The same for a statement without rows; runs it. */
 bool rdb_run(struct store_db *db, const char *sql, struct err *e, const char *types,
              ...) WARN_UNUSED;
-/* Steps; the integer of the first column (NULL: `none`), `none` without a row. Ends the statement.
- */
-bool rdb_int(struct store_stmt *st, int64_t none, int64_t *out, struct err *e) WARN_UNUSED;
 /* An owned JSON value from a column of JSON text; NULL JSON for NULL. */
 json_t *rdb_json(struct store_stmt *st, int column);
 /* An owned string or JSON null. */

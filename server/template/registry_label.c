@@ -153,7 +153,7 @@ static bool previous_number(struct store_db *db, const struct rdb_template *t, c
                    "SELECT json_extract(before, '$.number') FROM audit WHERE object_kind = 'label'"
                    " AND object_id = ?1 AND action = 'label.move' ORDER BY seq DESC LIMIT 1",
                    &st, e, "t", object) ||
-        !rdb_int(st, 0, number, e))
+        !store_first_int(st, 0, number, e))
         return false;
     if (*number == 0)
         FAIL(e, ERR_NOT_FOUND, "the label \"%s\" pointed nowhere else before", label);

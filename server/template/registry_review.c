@@ -43,7 +43,7 @@ static bool check_four_eyes(struct store_db *db, const struct registry_act *act,
     if (!rdb_query(db,
                    "SELECT author_id FROM template_version WHERE template_id = ?1 AND number = ?2",
                    &st, e, "ii", id, number) ||
-        !rdb_int(st, -1, &author, e))
+        !store_first_int(st, -1, &author, e))
         return false;
     if (author == act->who->person_id)
         FAIL(e, ERR_DENIED, "whoever wrote a version cannot approve it: somebody else must");

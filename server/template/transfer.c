@@ -258,7 +258,7 @@ static bool department_of(struct store_db *db, struct import *im, const struct g
     if (!rdb_query(db,
                    "SELECT CASE count(*) WHEN 1 THEN max(id) END FROM department WHERE name = ?1",
                    &st, e, "t", name) ||
-        !rdb_int(st, 0, id, e))
+        !store_first_int(st, 0, id, e))
         return false;
     if (*id == 0)
         problem(im, g->name,
