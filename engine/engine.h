@@ -193,6 +193,17 @@ void engine_stats(const struct engine *eng, struct engine_stats *out);
 bool engine_logits(struct engine *eng, const int32_t *tokens, size_t n, bool all_positions,
                    uint32_t chunk, float **out_take, size_t *n_positions, struct err *e) WARN_UNUSED;
 
+/* The tokenizer of a model file alone: reads its metadata, no weights, and needs no device. The functions
+ * do what engine_tokenize and engine_token_bytes do. Cost: common files in under a second. */
+struct engine_vocabulary;
+bool engine_vocabulary_open(const char *model_path, struct engine_vocabulary **out,
+                            struct err *e) WARN_UNUSED;
+void engine_vocabulary_close(struct engine_vocabulary **v); /* accepts NULL */
+bool engine_vocabulary_tokenize(const struct engine_vocabulary *v, const char *text, size_t len,
+                                unsigned flags, size_t max_ids, int32_t **ids_take, size_t *n,
+                                struct err *e) WARN_UNUSED;
+const char *engine_vocabulary_bytes(const struct engine_vocabulary *v, int32_t id, size_t *len);
+
 /* Prints architecture, shapes, types, memory needed and the context that fits, without loading. */
 bool engine_inspect(const char *model_path, bool list_tensors, FILE *out, struct err *e) WARN_UNUSED;
 

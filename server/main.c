@@ -92,7 +92,7 @@ static void show_progress(void *user, const struct engine_progress *p)
 static void show_loading(const struct process *me)
 {
     char url[LISTEN_TEXT];
-    listen_format(&me->address, url);
+    listen_format_client(&me->address, url);
     printf(lang_pick("seekd %s on http://%s, loading %s\n", "seekd %s，地址 http://%s，正在加载 %s\n"),
            SEEKD_VERSION, url, me->settings.model);
     fflush(stdout);
@@ -117,7 +117,7 @@ static void show_ready(struct process *me)
 {
     const struct engine_info *info = engine_info(me->engine);
     char url[LISTEN_TEXT];
-    listen_format(&me->address, url);
+    listen_format_client(&me->address, url);
     printf(lang_pick("model     %s (%s), context %u tokens, loaded in %.1f s\n",
                      "模型      %s（%s），上下文 %u token，加载用时 %.1f 秒\n"),
            me->model.id, info->architecture, info->max_context, info->load_seconds);
@@ -128,6 +128,9 @@ static void show_ready(struct process *me)
                         "          CPU 上的软件驱动而非 GPU：结果正确但慢；演示模型每秒几十个 "
                         "token，大模型不足一个\n"), stdout);
     printf("URL       http://%s/v1\n", url);
+    if (listen_is_any(&me->address))
+        fputs(lang_pick("          and on every other address of this machine\n",
+                        "          也可通过本机的其他地址访问\n"), stdout);
     const char *key = me->key;
     show_first_password(me);
     if (!me->app.keys && me->service)

@@ -299,6 +299,24 @@ START_TEST(addresses)
 }
 END_TEST
 
+START_TEST(clients_get_an_address_they_can_use)
+{
+    static const char *const cases[][2] = {{"0.0.0.0:8080", "127.0.0.1:8080"},
+                                           {"[::]:9", "[::1]:9"},
+                                           {"192.0.2.7:80", "192.0.2.7:80"},
+                                           {"[::1]:80", "[::1]:80"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct listen_address a;
+        struct err e = ERR_INIT;
+        char text[LISTEN_TEXT];
+        ck_assert(listen_parse(cases[i][0], &a, &e));
+        listen_format_client(&a, text);
+        ck_assert_str_eq(text, cases[i][1]);
+        ck_assert_int_eq(listen_is_any(&a), i < 2);
+    }
+}
+END_TEST
+
 START_TEST(taken_port_is_an_error)
 {
     struct listen_address a;
@@ -398,7 +416,8 @@ static Suite *make_suite(void)
         (const TTest *const[]){arguments_win_over_the_file, argument_errors, commands,
                                checks_between_options, reload_takes_over_what_it_can,
                                help_in_two_languages, NULL},
-        (const TTest *const[]){addresses, taken_port_is_an_error, NULL},
+        (const TTest *const[]){addresses, clients_get_an_address_they_can_use,
+                               taken_port_is_an_error, NULL},
         (const TTest *const[]){key_files, new_key_is_stored_as_hash, key_file_errors,
                                NULL}};
     static const char *const names[] = {"files", "arguments", "addresses", "keys"};

@@ -7,8 +7,9 @@
 
 #include "base/buf.h"
 #include "base/utf8.h"
+#include "ctl/args.h"
 #include "ctl/input.h"
-#include "ctl/open.h"
+#include "engine.h"
 #include "lang.h"
 
 /* Prints the piece in quotes; what is not a whole printable character comes out as \xNN. */
@@ -33,13 +34,14 @@ static void print_piece(const char *bytes, size_t len)
     putchar('"');
 }
 
-static int print_tokens(const struct ctl_command *self, struct engine *eng, const struct buf *text,
-                        unsigned flags, bool ids_only)
+static int print_tokens(const struct ctl_command *self, const struct engine_vocabulary *v,
+                        const struct buf *text, unsigned flags, bool ids_only)
 {
     struct err e = ERR_INIT;
     int32_t *ids = NULL;
     size_t n = 0;
-    if (!engine_tokenize(eng, buf_str(text), text->len, flags, CTL_INPUT_MAX_BYTES, &ids, &n, &e))
+    if (!engine_vocabulary_tokenize(v, buf_str(text), text->len, flags, CTL_INPUT_MAX_BYTES, &ids, &n,
+                                    &e))
         return args_failed(self, &e);
     for (size_t i = 0; i < n; i++) {
         if (ids_only) {
@@ -47,7 +49,7 @@ static int print_tokens(const struct ctl_command *self, struct engine *eng, cons
             continue;
         }
         size_t len = 0;
-        const char *bytes = engine_token_bytes(eng, ids[i], &len);
+        const char *bytes = engine_vocabulary_bytes(v, ids[i], &len);
         printf("%8d  ", ids[i]);
         print_piece(bytes, bytes ? len : 0);
         putchar('\n');
@@ -62,11 +64,12 @@ static int print_tokens(const struct ctl_command *self, struct engine *eng, cons
 
 static int run(const struct ctl_command *self, int argc, char **argv)
 {
-    struct ctl_engine opt = {.max_seqs = 1, .context = 64};
+    const char *model = NULL;
     bool special = false, bos = false, ids_only = false;
     const struct args_option options[] = {
-        CTL_OPTION_MODEL(&opt),
-        CTL_OPTION_DEVICE(&opt),
+        {.name = "model", .kind = ARGS_STRING, .value = &model, .meta = "FILE",
+         .help_en = "GGUF file (any part of a split set); its weights are not read",
+         .help_zh = "GGUF 文件（分片模型取任一分片）；不读取权重"},
         {.name = "special", .kind = ARGS_FLAG, .value = &special,
          .help_en = "recognise control tokens in the text", .help_zh = "识别文本中的控制词元"},
         {.name = "bos", .kind = ARGS_FLAG, .value = &bos,
@@ -81,6 +84,8 @@ static int run(const struct ctl_command *self, int argc, char **argv)
                                     text, 1, &n_text);
     if (r != ARGS_RUN)
         return r == ARGS_HELP ? CTL_OK : CTL_USAGE;
+    if (!model)
+        return args_wrong(self, "%s", lang_pick("--model FILE is required", "必须给出 --model 文件"));
     if (n_text == 0)
         return args_wrong(self, "%s", lang_pick("give a TEXT, or - to read standard input",
                                                 "请给出文本，或用 - 读取标准输入"));
@@ -88,12 +93,12 @@ static int run(const struct ctl_command *self, int argc, char **argv)
     struct err e = ERR_INIT;
     if (!ctl_input_read(text[0], &input, &e))
         return args_failed(self, &e);
-    int status;
-    struct engine *eng = ctl_open(self, &opt, &status);
+    struct engine_vocabulary *v = NULL;
     unsigned flags = (special ? ENGINE_TOKENIZE_SPECIAL : 0u) | (bos ? ENGINE_TOKENIZE_BOS : 0u);
-    if (eng)
-        status = print_tokens(self, eng, &input, flags, ids_only);
-    engine_close(&eng);
+    int status = engine_vocabulary_open(model, &v, &e)
+                     ? print_tokens(self, v, &input, flags, ids_only)
+                     : args_failed(self, &e);
+    engine_vocabulary_close(&v);
     buf_release(&input);
     return status;
 }

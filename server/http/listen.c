@@ -139,3 +139,29 @@ void listen_format(const struct listen_address *a, char text[LISTEN_TEXT])
         snprintf(text, LISTEN_TEXT, "[%s]:%u", host, ntohs(v6.sin6_port));
     }
 }
+
+bool listen_is_any(const struct listen_address *a)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    memcpy(&v4, &a->addr, sizeof v4);
+    memcpy(&v6, &a->addr, sizeof v6);
+    return a->addr.ss_family == AF_INET ? v4.sin_addr.s_addr == htonl(INADDR_ANY)
+                                        : IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr);
+}
+
+void listen_format_client(const struct listen_address *a, char text[LISTEN_TEXT])
+{
+    struct listen_address local = *a;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    memcpy(&v4, &a->addr, sizeof v4);
+    memcpy(&v6, &a->addr, sizeof v6);
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    v6.sin6_addr = in6addr_loopback;
+    if (listen_is_any(a) && a->addr.ss_family == AF_INET)
+        memcpy(&local.addr, &v4, sizeof v4);
+    else if (listen_is_any(a))
+        memcpy(&local.addr, &v6, sizeof v6);
+    listen_format(&local, text);
+}

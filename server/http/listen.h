@@ -25,5 +25,9 @@ bool listen_open(struct listen_address *a, int *fd, struct err *e) WARN_UNUSED;
 bool listen_local(const char *path, int *fd, struct err *e) WARN_UNUSED;
 /* "127.0.0.1:8080" */
 void listen_format(const struct listen_address *a, char text[LISTEN_TEXT]);
+/* True for 0.0.0.0 and [::], which stand for every address of the machine. */
+bool listen_is_any(const struct listen_address *a);
+/* As listen_format, for a client on this machine: loopback in place of an address that stands for all. */
+void listen_format_client(const struct listen_address *a, char text[LISTEN_TEXT]);
 
 #endif
