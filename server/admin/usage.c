@@ -27,6 +27,8 @@ enum { DAYS_SHOWN = 30, DAY_S = 86400, MODEL_BYTES = 256, CURSOR_TEXT = 64 + 2 *
 
 /* ---- what is asked ---------------------------------------------------------------------------- */
 
+static const int64_t FAR_S = INT64_C(253402300800); /* the year 10000, as far as totals go */
+
 static bool query_id(const struct api_call *call, const char *name, int64_t *id, struct api_error *e)
 {
     return api_query_int(call, name, 1, INT64_MAX, 0, id, e);
@@ -37,11 +39,15 @@ static bool query_range(const struct api_call *call, struct usage_filter *f, str
 {
     if (!api_query_time(call, "to", period_next(PERIOD_MINUTE, clock_wall_s()), &f->to_s, e))
         return false;
+    if (f->to_s > FAR_S)
+        return api_fail(e, API_INVALID_VALUE, "to", "'to' is too far away.");
     int64_t from = f->to_s > DAYS_SHOWN * DAY_S
                        ? period_start(PERIOD_DAY, f->to_s - 1 - (DAYS_SHOWN - 1) * DAY_S)
                        : 0;
     if (!api_query_time(call, "from", from, &f->from_s, e))
         return false;
+    if (f->from_s < 0 || f->from_s > FAR_S)
+        return api_fail(e, API_INVALID_VALUE, "from", "'from' is too far away.");
     return f->from_s < f->to_s ||
            api_fail(e, API_INVALID_VALUE, "to", "The time range ends before it begins.");
 }
@@ -132,6 +138,17 @@ static bool place_read(const char *text, struct usage_place *p, char model[MODEL
     return !*text;
 }
 
+/* Why there are no totals: more of them than one answer may have is the fault of the periods. */
+static void answer_no_totals(struct api_answer *answer, const struct err *why)
+{
+    struct api_error e = API_ERROR_INIT;
+    if (why->code == ERR_LIMIT)
+        api_fail(&e, API_INVALID_VALUE, "split", "%s", why->msg);
+    else
+        api_fail_act(&e, why);
+    api_answer_error(answer, &e);
+}
+
 static bool query_totals(const struct api_call *call, struct totals *t, struct api_error *e)
 {
     const char *after = api_query(call, "after");
@@ -207,6 +224,10 @@ static void answer_csv_take(struct usage_csv *csv, const char *what, const struc
         ok = usage_csv_next(csv, &answer->body, &more, &why);
     while (ok && more);
     usage_csv_destroy(&csv);
+    if (!ok && why.code == ERR_LIMIT) {
+        answer_no_totals(answer, &why);
+        return;
+    }
     if (!admin_file_whole(answer, ok, &why))
         return;
     put_day(f->from_s, from);
@@ -236,7 +257,7 @@ static void usage_totals_get(const struct api_call *call, struct api_answer *ans
     if (v)
         api_answer_json_take(answer, 200, v);
     else
-        api_answer_act(answer, &why);
+        answer_no_totals(answer, &why);
 }
 
 /* ---- requests --------------------------------------------------------------------------------- */
@@ -433,7 +454,7 @@ static void usage_me(const struct api_call *call, struct api_answer *answer)
     json_t *v = limits ? totals_json(call, &t, &why) : NULL;
     if (!v) {
         json_decref(limits);
-        api_answer_act(answer, &why);
+        answer_no_totals(answer, &why);
         return;
     }
     json_object_set_new(v, "person_id", json_integer(call->grant->principal.person_id));

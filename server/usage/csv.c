@@ -26,9 +26,15 @@ struct usage_csv {
 
 /* ---- cells ------------------------------------------------------------------------------------- */
 
-/* Spreadsheets run a cell that begins like this as a formula. */
+/* Spreadsheets run a cell that begins like this as a formula; those of East Asia take the wide forms
+ * of the signs (U+FF1D, FF0B, FF0D, FF20) for the narrow ones. */
 static bool like_formula(const char *s)
 {
+    static const char *const wide[] = {"\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D",
+                                       "\xEF\xBC\xA0"};
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++)
+        if (!strncmp(s, wide[i], 3))
+            return true;
     return s[0] && strchr("=+-@\t\r\n", s[0]);
 }
 
