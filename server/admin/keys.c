@@ -5,7 +5,6 @@
 #include "admin/admin.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "api/schema.h"
 #include "auth/auth.h"

@@ -12,7 +12,6 @@
 #include "api/generation.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "api/admission.h"
 #include "api/kept.h"

@@ -4,9 +4,6 @@
 
 #include "api/templates.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "api/chat.h"
 #include "api/use.h"
 #include "auth/authority.h"

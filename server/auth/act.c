@@ -93,15 +93,6 @@ bool act_record_take(struct store_db *db, const struct audit_actor *actor, const
     return ok;
 }
 
-bool act_same_revision(int64_t expected, int64_t found, struct err *e)
-{
-    if (expected != found)
-        FAIL(e, ERR_STALE,
-             "changed meanwhile (revision %" PRId64 " is now %" PRId64 "): read it again", expected,
-             found);
-    return true;
-}
-
 bool act_page(struct store_stmt *st, unsigned limit, act_row_fn *row, void *ctx, int64_t *next,
               struct err *e)
 {

@@ -26,9 +26,6 @@ bool act_record_take(struct store_db *db, const struct audit_actor *actor, const
 /* seekd itself. */
 extern const struct audit_actor ACT_SEEKD;
 
-/* Fails with ERR_STALE when they differ. */
-bool act_same_revision(int64_t expected, int64_t found, struct err *e) WARN_UNUSED;
-
 /* One page of rows in order of their ids: `row` reads the row that the statement stands on and says its
  * id, for at most `limit` rows; *next = the last one's where more follow, else 0. Is done with the
  * statement, which should give one row more than `limit`. Inside a callback. */

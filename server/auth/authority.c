@@ -4,9 +4,6 @@
 
 #include "auth/authority.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "auth/auth.h"
 #include "auth/keyring.h"
 #include "auth/roster.h"

@@ -2,9 +2,7 @@
  * Refuses to know who may change it. */
 #include <config.h>
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "auth/act.h"
@@ -193,7 +191,7 @@ static bool change(struct store_db *db, void *ctx, struct err *e)
     struct department before, after;
     struct store_stmt *st;
     if (!department_read(db, c->id, &before, e) ||
-        !act_same_revision(c->revision, before.revision, e) ||
+        !store_same_revision(c->revision, before.revision, e) ||
         (c->spec->parent_id != before.parent_id &&
          !check_place(db, c->id, c->spec->parent_id, e)) ||
         !store_query(
@@ -248,7 +246,7 @@ static bool disable(struct store_db *db, void *ctx, struct err *e)
     struct store_stmt *st;
     int64_t busy = 0;
     if (!department_read(db, c->id, &before, e) ||
-        !act_same_revision(c->revision, before.revision, e))
+        !store_same_revision(c->revision, before.revision, e))
         return false;
     if (c->disable ? !has_active(db, c->id, &busy, e)
                    : !check_place(db, c->id, before.parent_id, e))

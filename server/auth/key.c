@@ -360,7 +360,7 @@ static bool change(struct store_db *db, void *ctx, struct err *e)
     struct before before = {0};
     if (!read_one(db, c->id, keep_before, &before, e))
         return false;
-    TRY(act_same_revision(c->revision, before.revision, e));
+    TRY(store_same_revision(c->revision, before.revision, e));
     if (before.revoked_at) {
         err_set(e, ERR_CONFLICT, 0, __FILE__, __LINE__, "the key is revoked: make a new one");
         goto fail;

@@ -5,8 +5,6 @@
 
 #include "auth/lockout.h"
 
-#include <inttypes.h>
-
 #include "auth/act.h"
 #include "auth/auth.h"
 #include "store/store.h"

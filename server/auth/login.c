@@ -4,7 +4,6 @@
 #include "auth/login.h"
 
 #include <openssl/crypto.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "auth/act.h"

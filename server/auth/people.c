@@ -4,9 +4,7 @@
 
 #include "auth/people.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "auth/act.h"
@@ -245,7 +243,7 @@ static bool change(struct store_db *db, void *ctx, struct err *e)
     struct change *c = ctx;
     struct person before;
     return person_read(db, c->id, &before, e) &&
-           act_same_revision(c->revision, before.revision, e) && update(db, c, &before, e);
+           store_same_revision(c->revision, before.revision, e) && update(db, c, &before, e);
 }
 
 bool person_change(const struct auth *a, const struct audit_actor *actor, int64_t id,
@@ -266,7 +264,7 @@ static bool disable(struct store_db *db, void *ctx, struct err *e)
     struct change *c = ctx;
     struct person before, after;
     struct store_stmt *st;
-    if (!person_read(db, c->id, &before, e) || !act_same_revision(c->revision, before.revision, e))
+    if (!person_read(db, c->id, &before, e) || !store_same_revision(c->revision, before.revision, e))
         return false;
     if (c->disable && (before.roles & ROLE_ADMIN) && !before.disabled_at &&
         !another_admin(db, c->id, e))

@@ -5,7 +5,6 @@
 #include "http/identify.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "app.h"
 #include "auth/keyring.h"

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
@@ -211,6 +212,14 @@ bool store_truncate_wal(struct store *s, struct err *e)
 void store_stats(struct store *s, struct store_stats *out)
 {
     writer_stats(s->writer, out);
+}
+
+bool store_same_revision(int64_t seen, int64_t found, struct err *e)
+{
+    if (seen != found)
+        FAIL(e, ERR_STALE, "changed meanwhile (revision %" PRId64 " is now %" PRId64 "): read it again",
+             seen, found);
+    return true;
 }
 
 /* ---- reading

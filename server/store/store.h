@@ -88,6 +88,10 @@ bool store_run(struct store_db *db, struct store_stmt *st, int64_t *changes,
 bool store_first_int(struct store_stmt *st, int64_t none, int64_t *out, struct err *e) WARN_UNUSED;
 int64_t store_last_id(struct store_db *db); /* rowid of the last INSERT */
 
+/* Optimistic locking: ERR_STALE "changed meanwhile" when a row has another revision (`found`) than its
+ * caller saw. */
+bool store_same_revision(int64_t seen, int64_t found, struct err *e) WARN_UNUSED;
+
 /* ---- care ---------------------------------------------------------------------------------------- */
 struct store_stats {
     uint64_t commits, jobs, failed_jobs;

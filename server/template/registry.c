@@ -243,7 +243,7 @@ static bool find_row(struct store_db *db, const struct rdb_save *job, struct rdb
         FAIL(e, ERR_CONFLICT, "there is a template \"%s\" already", s->name);
     if (s->revision != 0 && (!found || !sees))
         FAIL(e, ERR_NOT_FOUND, "there is no template \"%s\"", s->name);
-    return !found || rdb_same_revision(t->revision, s->revision, e);
+    return !found || store_same_revision(s->revision, t->revision, e);
 }
 
 static bool store_version(struct store_db *db, const struct rdb_save *job, struct rdb_template *t,
@@ -506,7 +506,7 @@ static bool run_change(struct store_db *db, void *ctx, struct err *e)
     char *tags = NULL;
     bool ok = false;
     TRY(rdb_template(db, c->act->who, c->name, &t, e) && may_change(c, &t, e) &&
-        rdb_same_revision(t.revision, c->revision, e) && describe(db, t.id, &before, e));
+        store_same_revision(c->revision, t.revision, e) && describe(db, t.id, &before, e));
     TRY(!x->tags || canon_text(x->tags, &tags, NULL, e));
     TRY(rdb_run(db,
                 "UPDATE template SET revision = revision + 1, tags = coalesce(?2, tags),"

@@ -113,15 +113,6 @@ bool rdb_may_approve(const struct principal *who, struct err *e)
     return true;
 }
 
-bool rdb_same_revision(int64_t found, int64_t expected, struct err *e)
-{
-    if (found != expected)
-        FAIL(e, ERR_STALE,
-             "changed meanwhile (revision %" PRId64 " is now %" PRId64 "): read it again", expected,
-             found);
-    return true;
-}
-
 /* ---- templates ---- */
 
 bool rdb_template_any(struct store_db *db, const char *name, struct rdb_template *out, bool *found,

@@ -62,7 +62,6 @@ bool rdb_sees_all(const struct principal *who);
 /* ERR_DENIED without the role. */
 bool rdb_may_write(const struct principal *who, struct err *e) WARN_UNUSED;
 bool rdb_may_approve(const struct principal *who, struct err *e) WARN_UNUSED;
-bool rdb_same_revision(int64_t found, int64_t expected, struct err *e) WARN_UNUSED;
 
 /* ---- versions
  * -------------------------------------------------------------------------------------- */

@@ -86,7 +86,7 @@ static bool find(struct store_db *db, const struct registry_act *act, const char
         return false;
     if (!row->found)
         FAIL(e, ERR_NOT_FOUND, "the template \"%s\" has no label \"%.64s\"", name, label);
-    return rdb_same_revision(row->revision, revision, e);
+    return store_same_revision(revision, row->revision, e);
 }
 
 /* ---- moving ---- */
@@ -100,7 +100,7 @@ bool rdb_label_move(struct store_db *db, const struct registry_act *act,
         return false;
     bool is_protected = before.found ? before.is_protected : strcmp(label, "production") == 0;
     if (!may_move(act, is_protected, e) || !rdb_version(db, t, number, NULL, NULL, e) ||
-        !rdb_same_revision(before.revision, revision, e) ||
+        !store_same_revision(revision, before.revision, e) ||
         (is_protected && !rdb_fit_to_protect(db, t, number, e)))
         return false;
     if (before.found && before.number == number && before.canary_number == 0)

@@ -1,10 +1,6 @@
 /* Owns: what administrators and editors see of the registry, as JSON. Refuses to know: acts. */
 #include <config.h>
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "base/hash.h"
 #include "template/diff.h"
 #include "template/registry_db.h"

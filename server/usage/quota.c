@@ -28,11 +28,6 @@ const char *quota_limit_name(enum quota_limit l)
     return names[l];
 }
 
-static bool stale(struct err *e)
-{
-    FAIL(e, ERR_STALE, "changed meanwhile: read it again, then change it");
-}
-
 /* ---- quotas: reading --------------------------------------------------------------------------- */
 
 #define QUOTA_COLUMNS                                                                              \
@@ -188,8 +183,8 @@ static bool put_quota(struct store_db *db, void *ctx, struct err *e)
         !exists(db, quota_subject_name(after.kind), after.subject_id, e) ||
         (after.calendar_id && !exists(db, "calendar", after.calendar_id, e)))
         return false;
-    if (before.revision != after.revision)
-        return stale(e);
+    if (!store_same_revision(after.revision, before.revision, e))
+        return false;
     after.revision++;
     if (!store_query(db,
                      "INSERT OR REPLACE INTO quota (" QUOTA_COLUMNS ")"
@@ -235,8 +230,8 @@ static bool delete_quota(struct store_db *db, void *ctx, struct err *e)
     if (!before.revision)
         FAIL(e, ERR_NOT_FOUND, "this %s has no limits of its own",
              quota_subject_name(c->quota.kind));
-    if (before.revision != c->quota.revision)
-        return stale(e);
+    if (!store_same_revision(c->quota.revision, before.revision, e))
+        return false;
     if (!store_query(db, "DELETE FROM quota WHERE subject_kind = ?1 AND subject_id = ?2", &st, e))
         return false;
     store_bind_text(st, 0, quota_subject_name(c->quota.kind));
@@ -303,13 +298,13 @@ static bool calendar_before(struct store_db *db, const struct quota_calendar *c,
     store_bind_int(st, 0, c->id);
     if (!store_step(st, &row, e))
         return false;
-    bool same = row && store_int(st, 0) == c->revision;
-    if (same)
+    int64_t revision = row ? store_int(st, 0) : 0;
+    if (row && revision == c->revision)
         *before = calendar_json(store_text(st, 1), store_text(st, 2));
     store_done(st);
     if (!row)
         FAIL(e, ERR_NOT_FOUND, "there is no calendar %" PRId64, c->id);
-    return same || stale(e);
+    return store_same_revision(c->revision, revision, e);
 }
 
 static bool record_calendar(struct store_db *db, const struct calendar_change *c, const char *action,
