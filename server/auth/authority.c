@@ -9,8 +9,7 @@
 #include "auth/roster.h"
 #include "auth/session.h"
 
-/* ---- who ---------------------------------------------------------------------------------------
- */
+/* ---- who ------------------------------------------------------------------------------------- */
 
 uint32_t authority_scopes(uint32_t roles)
 {
@@ -70,8 +69,7 @@ void authority_local(struct key_grant *out)
                                             .login = "local"}};
 }
 
-/* ---- may ---------------------------------------------------------------------------------------
- */
+/* ---- may ------------------------------------------------------------------------------------- */
 
 enum {
     ANY_ROLE = ROLE_ADMIN | ROLE_EDITOR | ROLE_APPROVER | ROLE_AUDITOR | ROLE_USER | ROLE_SERVICE

@@ -25,8 +25,7 @@
 struct auth;
 struct keyring;
 
-/* ---- who ---------------------------------------------------------------------------------------
- */
+/* ---- who ------------------------------------------------------------------------------------- */
 
 /* The scopes that a person with these roles has. */
 uint32_t authority_scopes(uint32_t roles);
@@ -48,8 +47,7 @@ bool authority_by_session(const struct auth *a, const char *token, int64_t now_s
 /* The machine's administrator, through the local socket. */
 void authority_local(struct key_grant *out);
 
-/* ---- may ---------------------------------------------------------------------------------------
- */
+/* ---- may ------------------------------------------------------------------------------------- */
 
 enum authority_object {
     AUTHORITY_KEY,

@@ -12,8 +12,7 @@
 #include "base/clock.h"
 #include "store/store.h"
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 #define COLUMNS "id, parent_id, name, keep_prompts, keep_days, created_at, disabled_at, revision"
 
@@ -64,8 +63,7 @@ static bool spec_valid(const struct department_spec *s, struct err *e)
     return true;
 }
 
-/* ---- the tree ----------------------------------------------------------------------------------
- */
+/* ---- the tree -------------------------------------------------------------------------------- */
 
 /* *levels = how many departments lie from `id` to its root, itself included; 0 for id 0. *meets =
  * `other` is among them. */
@@ -151,8 +149,7 @@ static bool insert(struct store_db *db, const struct audit_actor *actor,
                            e);
 }
 
-/* ---- changes -----------------------------------------------------------------------------------
- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 struct change {
     struct roster *roster;
@@ -275,8 +272,7 @@ bool department_disable(const struct auth *a, const struct audit_actor *actor, i
     return act_commit(a->store, disable, NULL, &c, e);
 }
 
-/* ---- finding -----------------------------------------------------------------------------------
- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 struct get {
     int64_t id;
@@ -337,8 +333,7 @@ bool department_list(const struct auth *a, int64_t after_id, unsigned limit, dep
     return true;
 }
 
-/* ---- paths -------------------------------------------------------------------------------------
- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static bool child_of(struct store_db *db, int64_t parent_id, const char *name, int64_t *id,
                      bool *disabled, struct err *e)

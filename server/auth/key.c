@@ -21,8 +21,7 @@
 
 enum { LIST_BYTES = 64 << 10 };
 
-/* ---- admission ---------------------------------------------------------------------------------
- */
+/* ---- admission ------------------------------------------------------------------------------- */
 
 /* A note for the writer; on the heap until it is done. */
 struct note {
@@ -117,8 +116,7 @@ bool key_allows_template(const struct key_grant *g, const char *name)
     return !g->key || roster_list_holds(&g->key->templates, name);
 }
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 #define COLUMNS                                                                                    \
     "k.id, k.person_id, k.public_id, k.name, k.scopes, k.models, k.templates, k.networks,"         \
@@ -183,8 +181,7 @@ static bool keep_before(void *ctx, const struct key_row *k, struct err *e)
     return true;
 }
 
-/* ---- changes -----------------------------------------------------------------------------------
- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 struct change {
     struct roster *roster;
@@ -420,8 +417,7 @@ bool key_revoke(const struct auth *a, const struct audit_actor *actor, int64_t i
     return commit(a, revoke, &c, e);
 }
 
-/* ---- lists -------------------------------------------------------------------------------------
- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 struct get {
     int64_t id;

@@ -30,8 +30,7 @@ enum {
     KEY_PAGE = 500
 };
 
-/* ---- admission ---------------------------------------------------------------------------------
- */
+/* ---- admission ------------------------------------------------------------------------------- */
 
 /* What a checked key may do. Owned by who checked it, until key_grant_release. */
 struct key_grant {
@@ -49,8 +48,7 @@ void key_grant_release(struct key_grant *g); /* a zeroed one is fine */
 bool key_allows_model(const struct key_grant *g, const char *model);
 bool key_allows_template(const struct key_grant *g, const char *name);
 
-/* ---- administration ----------------------------------------------------------------------------
- */
+/* ---- administration -------------------------------------------------------------------------- */
 
 /* JSON texts: arrays of strings, NULL = everything. In models and templates a name that ends in '*'
  * stands for all that begin so; networks are "10.1.0.0/16", "fd00::/8" or addresses. */

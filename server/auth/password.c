@@ -27,8 +27,7 @@
 
 enum { DAY_S = 86400, MAX_BYTES_OF_SCRYPT = 256 << 20 };
 
-/* ---- policy ------------------------------------------------------------------------------------
- */
+/* ---- policy ---------------------------------------------------------------------------------- */
 
 bool password_profile_parse(const char *name, enum password_profile *out)
 {
@@ -120,8 +119,7 @@ bool password_lapsed(bool one_time, int64_t set_at, int64_t now_s)
     return one_time && now_s - set_at >= (int64_t)PASSWORD_ONE_TIME_DAYS * DAY_S;
 }
 
-/* ---- scrypt ------------------------------------------------------------------------------------
- */
+/* ---- scrypt ---------------------------------------------------------------------------------- */
 
 bool password_cost_valid(const struct password_cost *c)
 {
@@ -177,8 +175,7 @@ bool password_matches(const struct auth *a, const struct password_row *row, cons
     return true;
 }
 
-/* ---- the table ---------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static bool read_row(struct store_stmt *st, struct password_row *row, struct err *e)
 {
@@ -279,8 +276,7 @@ bool password_renew(struct store_db *db, const struct password_row *row, struct 
     return store_run(db, st, NULL, e);
 }
 
-/* ---- setting one -------------------------------------------------------------------------------
- */
+/* ---- setting one ----------------------------------------------------------------------------- */
 
 /* What a change works with, first read, then written. */
 struct setting {
@@ -395,8 +391,7 @@ bool password_reset(const struct auth *a, const struct audit_actor *actor, int64
     return act_commit(a->store, write_setting, NULL, &s, e);
 }
 
-/* ---- first start -------------------------------------------------------------------------------
- */
+/* ---- first start ----------------------------------------------------------------------------- */
 
 struct first {
     struct roster *roster;

@@ -15,8 +15,7 @@
 #include "base/clock.h"
 #include "store/store.h"
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 #define COLUMNS                                                                                    \
     "id, login, name, email, department_id, roles, source, created_at, disabled_at, "              \
@@ -68,8 +67,7 @@ static json_t *to_json(const struct person *p)
                      (int)p->roles, "source", p->source, "disabled", p->disabled_at != 0);
 }
 
-/* ---- what is allowed ---------------------------------------------------------------------------
- */
+/* ---- what is allowed ------------------------------------------------------------------------- */
 
 static bool roles_valid(uint32_t roles, const char *source, struct err *e)
 {
@@ -138,8 +136,7 @@ static bool another_admin(struct store_db *db, int64_t id, struct err *e)
     return true;
 }
 
-/* ---- creating ----------------------------------------------------------------------------------
- */
+/* ---- creating -------------------------------------------------------------------------------- */
 
 bool person_put(struct store_db *db, const struct audit_actor *actor,
                 const struct person_spec *spec, int64_t *id, struct err *e)
@@ -205,8 +202,7 @@ bool person_create(const struct auth *a, const struct audit_actor *actor,
     return true;
 }
 
-/* ---- changing ----------------------------------------------------------------------------------
- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 static bool update(struct store_db *db, struct change *c, const struct person *before,
                    struct err *e)
@@ -299,8 +295,7 @@ bool person_disable(const struct auth *a, const struct audit_actor *actor, int64
     return act_commit(a->store, disable, apply, &c, e);
 }
 
-/* ---- finding -----------------------------------------------------------------------------------
- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 struct get {
     int64_t id;
@@ -336,8 +331,7 @@ bool person_by_login(const struct auth *a, const char *login, struct person *out
     return store_read(a->store, get_by_login, &g, e);
 }
 
-/* ---- identity providers ------------------------------------------------------------------------
- */
+/* ---- identity providers ---------------------------------------------------------------------- */
 
 static bool find_subject(struct store_db *db, const char *source, const char *subject, int64_t *id,
                          struct err *e)
@@ -398,8 +392,7 @@ bool person_from_provider(const struct auth *a, const struct audit_actor *actor,
     return true;
 }
 
-/* ---- lists -------------------------------------------------------------------------------------
- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 struct listing {
     const struct person_filter *filter;

@@ -30,8 +30,7 @@ enum {
     PEOPLE_PAGE = 500 /* rows at most in one list */
 };
 
-/* ---- departments -------------------------------------------------------------------------------
- */
+/* ---- departments ----------------------------------------------------------------------------- */
 
 struct department {
     int64_t id, parent_id; /* parent 0 = none */
@@ -82,8 +81,7 @@ bool department_read(struct store_db *db, int64_t id, struct department *out,
 bool department_put_path(struct store_db *db, const struct audit_actor *actor, const char *path,
                          int64_t *id, struct err *e) WARN_UNUSED;
 
-/* ---- persons -----------------------------------------------------------------------------------
- */
+/* ---- persons --------------------------------------------------------------------------------- */
 
 struct person {
     int64_t id, department_id;

@@ -18,8 +18,7 @@
 #include "base/mem.h"
 #include "store/store.h"
 
-/* ---- a table -----------------------------------------------------------------------------------
- */
+/* ---- a table --------------------------------------------------------------------------------- */
 
 struct slot {
     uint64_t name;
@@ -76,8 +75,7 @@ static void *put(struct table *t, uint64_t name, void *value)
     return old;
 }
 
-/* ---- lists -------------------------------------------------------------------------------------
- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 void roster_list_release(struct roster_list *l)
 {
@@ -202,8 +200,7 @@ static bool parse_networks(struct roster_key *k, const char *json, struct err *e
     return ok;
 }
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 void roster_key_unref(struct roster_key *k)
 {
@@ -291,8 +288,7 @@ bool roster_read_person(struct store_db *db, int64_t id, struct roster_person *o
     return true;
 }
 
-/* ---- the roster --------------------------------------------------------------------------------
- */
+/* ---- the roster ------------------------------------------------------------------------------ */
 
 struct roster {
     pthread_rwlock_t lock;    /* guards the tables */
@@ -413,8 +409,7 @@ bool roster_within(struct roster *r, int64_t id, int64_t ancestor)
     return within;
 }
 
-/* ---- loading -----------------------------------------------------------------------------------
- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 typedef bool take_fn(struct roster *r, struct store_stmt *st, struct err *e);
 

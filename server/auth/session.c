@@ -23,8 +23,7 @@
 
 enum { HASH = HASH_SHA256_BYTES, FUTURE_S = 300 };
 
-/* ---- the clock ---------------------------------------------------------------------------------
- */
+/* ---- the clock ------------------------------------------------------------------------------- */
 
 static int64_t clock_offset_s;
 static pthread_once_t clock_once = PTHREAD_ONCE_INIT;
@@ -47,8 +46,7 @@ int64_t session_clock_s(void)
     return seconds_of(CLOCK_BOOTTIME) + clock_offset_s;
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------
- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 static bool is_token(const char *text)
 {
@@ -94,8 +92,7 @@ static bool hash_token(const char *token, uint8_t digest[HASH], struct err *e)
     return hash_sha256(token, strlen(token), digest, e);
 }
 
-/* ---- opening -----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool insert(struct store_db *db, const struct session_secret *secret, int64_t person_id,
                    const char *address, const char *agent, int64_t now_s, struct err *e)
@@ -187,8 +184,7 @@ bool session_open(const struct auth *a, int64_t person_id, const char *address, 
     return session_make_secret(out, e) && store_write(a->store, open_one, &o, e);
 }
 
-/* ---- checking ----------------------------------------------------------------------------------
- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 struct checking {
     uint8_t digest[HASH];
@@ -297,8 +293,7 @@ bool session_check(const struct auth *a, const char *token, int64_t now_s, struc
     return true;
 }
 
-/* ---- ending ------------------------------------------------------------------------------------
- */
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 bool session_end_all(struct store_db *db, int64_t person_id, const char *keep_token, int64_t *n,
                      struct err *e)
@@ -395,8 +390,7 @@ bool session_kill_all(const struct auth *a, const struct audit_actor *actor, int
     return true;
 }
 
-/* ---- lists and care ----------------------------------------------------------------------------
- */
+/* ---- lists and care -------------------------------------------------------------------------- */
 
 struct listing {
     int64_t person_id, now_s;

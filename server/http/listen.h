@@ -27,7 +27,7 @@ bool listen_local(const char *path, int *fd, struct err *e) WARN_UNUSED;
 void listen_format(const struct listen_address *a, char text[LISTEN_TEXT]);
 /* True for 0.0.0.0 and [::], which stand for every address of the machine. */
 bool listen_is_any(const struct listen_address *a);
-/* As listen_format, for a client on this machine: loopback in place of an address that stands for all. */
+/* As listen_format, for a client on this machine: loopback in place of one that stands for all. */
 void listen_format_client(const struct listen_address *a, char text[LISTEN_TEXT]);
 
 #endif

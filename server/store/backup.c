@@ -31,8 +31,7 @@
 
 enum { SUM_BYTES = 512 }; /* longest content of a digest file */
 
-/* ---- small things about files
- * -------------------------------------------------------------------- */
+/* ---- small things about files ---------------------------------------------------------------- */
 
 static bool name_with(const char *path, const char *suffix, char out[PATH_MAX], struct err *e)
 {
@@ -76,8 +75,7 @@ static bool put_in_place(const char *part, const char *path, struct err *e)
     return snapshot_sync_folder(path, e);
 }
 
-/* ---- plain backups and their digest files
- * -------------------------------------------------------- */
+/* ---- plain backups and their digest files ---------------------------------------------------- */
 
 /* Reads `in` to its end; copies to `out` unless that is -1. */
 static bool copy_and_digest(int in, int out, uint8_t digest[HASH_SHA256_BYTES], struct err *e)
@@ -143,8 +141,7 @@ static bool check_sum(const char *path, const uint8_t digest[HASH_SHA256_BYTES],
     return true;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* Reads back what was written. */
 static bool verify(int fd, const uint8_t *key, const uint8_t digest[HASH_SHA256_BYTES],
@@ -183,8 +180,7 @@ bool backup_write(const char *plain, const char *to, const uint8_t *key, struct 
     return ok;
 }
 
-/* ---- restoring
- * ----------------------------------------------------------------------------------- */
+/* ---- restoring ------------------------------------------------------------------------------- */
 
 static bool examine_image(struct store_db *db, struct err *e)
 {

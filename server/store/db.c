@@ -42,8 +42,7 @@ struct store_db {
     struct store_stmt *bucket[DB_BUCKETS];
 };
 
-/* ---- errors
- * -------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static enum db_trouble trouble_of(int rc)
 {
@@ -145,8 +144,7 @@ bool db_fail(struct store_db *db, int rc, const char *doing, struct err *e)
     return false;
 }
 
-/* ---- connections
- * --------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static bool configure(struct store_db *db, struct err *e)
 {
@@ -299,8 +297,7 @@ void db_tidy(struct store_db *db)
         free_statements(db);
 }
 
-/* ---- statements
- * ---------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 static struct store_stmt **bucket_of(struct store_db *db, const char *sql)
 {
@@ -472,8 +469,7 @@ bool db_int(struct store_db *db, const char *sql, int64_t *out, struct err *e)
     return store_query(db, sql, &st, e) && store_first_int(st, 0, out, e);
 }
 
-/* ---- examination
- * --------------------------------------------------------------------------------- */
+/* ---- examination ----------------------------------------------------------------------------- */
 
 /* SQLite tells of pages that it could not read like of damage; those are the disk's. */
 static bool is_unreadable(const char *finding, int *rc)

@@ -74,8 +74,7 @@ bool seal_recognize(const uint8_t *head, size_t len)
     return len >= sizeof magic && memcmp(head, magic, sizeof magic) == 0;
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static bool derive_key(struct seal *s, const uint8_t *key, const uint8_t head[SEAL_HEAD_BYTES],
                        struct err *e)
@@ -115,8 +114,7 @@ static void name_chunk(const struct seal *s, const uint8_t length[LENGTH_BYTES],
     memcpy(aad + 8, length, LENGTH_BYTES);
 }
 
-/* ---- sealing
- * ------------------------------------------------------------------------------------- */
+/* ---- sealing --------------------------------------------------------------------------------- */
 
 static bool write_chunk(struct seal *s, uint32_t len, uint32_t mark, struct err *e)
 {
@@ -161,8 +159,7 @@ bool seal_file(int in, int out, const uint8_t key[SEAL_KEY_BYTES], struct err *e
     return ok;
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool changed(struct err *e)
 {

@@ -44,8 +44,7 @@ struct store {
     pthread_mutex_t backup_mu; /* one backup at a time */
 };
 
-/* ---- opening
- * ------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool check_options(const struct store_options *opt, struct err *e)
 {
@@ -191,8 +190,7 @@ void store_close(struct store **out)
     *out = NULL;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 bool store_write(struct store *s, store_fn *fn, void *ctx, struct err *e)
 {
@@ -222,8 +220,7 @@ bool store_same_revision(int64_t seen, int64_t found, struct err *e)
     return true;
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static struct store_db *borrow_reader(struct store *s, struct err *e)
 {
@@ -268,8 +265,7 @@ bool store_read(struct store *s, store_fn *fn, void *ctx, struct err *e)
     return ok;
 }
 
-/* ---- care
- * ---------------------------------------------------------------------------------------- */
+/* ---- care ------------------------------------------------------------------------------------ */
 
 bool store_backup(struct store *s, const char *path, const uint8_t *key,
                   store_progress_fn *progress, void *ctx, struct err *e)

@@ -69,8 +69,7 @@ struct writer {
     struct err why;
 };
 
-/* ---- the queue
- * ----------------------------------------------------------------------------------- */
+/* ---- the queue ------------------------------------------------------------------------------- */
 
 static bool enqueue(struct writer *w, struct job *job, struct err *e)
 {
@@ -142,8 +141,7 @@ static struct job *take(struct writer *w)
     return batch;
 }
 
-/* ---- one transaction
- * ----------------------------------------------------------------------------- */
+/* ---- one transaction ------------------------------------------------------------------------- */
 
 static void refuse(struct job *job, const struct err *why)
 {
@@ -249,8 +247,7 @@ static void finish(struct writer *w, struct job *batch)
     }
 }
 
-/* ---- the WAL
- * ------------------------------------------------------------------------------------- */
+/* ---- the WAL --------------------------------------------------------------------------------- */
 
 static int on_commit(void *user, sqlite3 *handle, const char *name, int frames)
 {
@@ -316,8 +313,7 @@ static void empty_wal_for(struct writer *w, struct job *job)
     pthread_mutex_unlock(&w->mu);
 }
 
-/* ---- the thread
- * ---------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 static void *run(void *user)
 {

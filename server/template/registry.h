@@ -59,8 +59,7 @@ struct registry_act {
     int64_t now_s;
 };
 
-/* ---- templates and versions --------------------------------------------------------------------
- */
+/* ---- templates and versions ------------------------------------------------------------------ */
 
 struct registry_save {
     const char *name;
@@ -147,8 +146,7 @@ bool registry_diff(struct registry *r, const struct principal *who, const char *
                    struct registry_ref from, struct registry_ref to, json_t **out,
                    struct err *e) WARN_UNUSED;
 
-/* ---- reviews
- * ------------------------------------------------------------------------------------- */
+/* ---- reviews --------------------------------------------------------------------------------- */
 
 enum registry_state { STATE_DRAFT, STATE_REVIEW, STATE_APPROVED, STATE_REJECTED };
 const char *registry_state_name(enum registry_state s);
@@ -174,8 +172,7 @@ bool registry_record_run(struct registry *r, const struct registry_act *act, con
 bool registry_run(struct registry *r, const struct principal *who, const char *name, int64_t number,
                   int64_t id, json_t **out, struct err *e) WARN_UNUSED;
 
-/* ---- labels
- * -------------------------------------------------------------------------------------- */
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 /* Puts a label on a version, creating it (revision 0) or moving it; a canary ends with that. */
 bool registry_label_move(struct registry *r, const struct registry_act *act, const char *name,
@@ -202,8 +199,7 @@ bool registry_label_canary(struct registry *r, const struct registry_act *act, c
                            const char *label, int64_t revision, const struct registry_canary *c,
                            struct err *e) WARN_UNUSED;
 
-/* ---- use
- * ----------------------------------------------------------------------------------------- */
+/* ---- use ------------------------------------------------------------------------------------- */
 
 struct registry_request {
     const char *name;

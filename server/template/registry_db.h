@@ -21,8 +21,7 @@ struct registry {
 struct cache *cache_create(void);
 void cache_destroy(struct cache **c);
 
-/* ---- statements: what store.h has, in fewer lines
- * ------------------------------------------------ */
+/* ---- statements: what store.h has, in fewer lines -------------------------------------------- */
 
 /* Prepares and binds: one letter per parameter, 'i' int64_t, 't' const char * (NULL binds NULL),
  * 'z' int64_t of which 0 binds NULL, 'h' 32 bytes. */
@@ -38,8 +37,7 @@ json_t *rdb_string(struct store_stmt *st, int column);
 /* An owned integer or JSON null. */
 json_t *rdb_integer(struct store_stmt *st, int column);
 
-/* ---- templates
- * ------------------------------------------------------------------------------------- */
+/* ---- templates ------------------------------------------------------------------------------- */
 
 struct rdb_template {
     int64_t id, owner_id, department_id, revision; /* department 0 = everybody */
@@ -63,8 +61,7 @@ bool rdb_sees_all(const struct principal *who);
 bool rdb_may_write(const struct principal *who, struct err *e) WARN_UNUSED;
 bool rdb_may_approve(const struct principal *who, struct err *e) WARN_UNUSED;
 
-/* ---- versions
- * -------------------------------------------------------------------------------------- */
+/* ---- versions -------------------------------------------------------------------------------- */
 
 /* 0 when there is none. */
 bool rdb_newest(struct store_db *db, int64_t template_id, int64_t *number,
@@ -92,8 +89,7 @@ struct rdb_fetch {
 bool rdb_fetch(void *ctx, const char *name, const char *label, int64_t number,
                struct prompt_source *out, struct err *e);
 
-/* ---- saving
- * ---------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 struct rdb_save {
     const struct registry_act *act;
@@ -115,8 +111,7 @@ bool rdb_label_move(struct store_db *db, const struct registry_act *act,
 /* Room for "NAME@LABEL" or "NAME#NUMBER", as the audit log calls them. */
 enum { RDB_OBJECT_TEXT = CONTENT_NAME_MAX + CONTENT_LABEL_MAX + 24 };
 
-/* ---- audit
- * ----------------------------------------------------------------------------------------- */
+/* ---- audit ----------------------------------------------------------------------------------- */
 
 /* Appends the row; owns before and after (NULL = nothing). object: "office/minutes",
  * "office/minutes#3", "office/minutes@production". */
