@@ -193,8 +193,8 @@ void engine_stats(const struct engine *eng, struct engine_stats *out);
 bool engine_logits(struct engine *eng, const int32_t *tokens, size_t n, bool all_positions,
                    uint32_t chunk, float **out_take, size_t *n_positions, struct err *e) WARN_UNUSED;
 
-/* The tokenizer of a model file alone: reads its metadata, no weights, and needs no device. The functions
- * do what engine_tokenize and engine_token_bytes do. Cost: common files in under a second. */
+/* The tokenizer of a model file alone: reads its metadata, no weights, and needs no device. The
+ * functions do what engine_tokenize and engine_token_bytes do. Cost: common files in under a second. */
 struct engine_vocabulary;
 bool engine_vocabulary_open(const char *model_path, struct engine_vocabulary **out,
                             struct err *e) WARN_UNUSED;

@@ -462,8 +462,7 @@ static bool check_head(struct exchange *x, const struct guard_head *h, const cha
     if (!guard_check(h, version, e))
         return false;
     if (opt->loopback_hosts_only && x->conn->port == PORT_MAIN &&
-        !guard_host_allowed(h->host.count ? h->host.value : "",
-                                                        opt->allowed_hosts))
+        !guard_host_allowed(h->host.count ? h->host.value : "", opt->allowed_hosts))
         return api_fail(e, API_HOST_NOT_ALLOWED, NULL,
                         "This server answers only to the names in its allowed_hosts.");
     if (!find_route(x, method, path, e))
