@@ -34,8 +34,11 @@ static bool query_filter(const struct api_call *call, struct audit_filter *f, st
                                .object_kind = api_query(call, "object_kind"),
                                .object_id = api_query(call, "object_id"),
                                .limit = ADMIN_PAGE};
-    return query_us(call, "from", &f->from_us, e) && query_us(call, "to", &f->to_us, e) &&
-           api_query_int(call, "actor_id", 1, INT64_MAX, 0, &f->actor_id, e);
+    if (!query_us(call, "from", &f->from_us, e) || !query_us(call, "to", &f->to_us, e) ||
+        !api_query_int(call, "actor_id", 1, INT64_MAX, 0, &f->actor_id, e))
+        return false;
+    return !f->to_us || f->from_us < f->to_us ||
+           api_fail(e, API_INVALID_VALUE, "to", "The time range ends before it begins.");
 }
 
 /* ---- pages ------------------------------------------------------------------------------------ */

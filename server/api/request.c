@@ -163,5 +163,6 @@ struct audit_actor api_actor(const struct api_call *call)
     return (struct audit_actor){.person_id = p->person_id,
                                 .name = p->login,
                                 .address = call->address,
-                                .request_id = call->id};
+                                .request_id = call->id,
+                                .reason = call->reason};
 }

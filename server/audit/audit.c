@@ -167,6 +167,8 @@ bool audit_append(struct store_db *db, const struct audit_actor *actor,
     if (!audit_head_read(db, &head, e))
         return false;
     uint8_t hash[HASH];
+    bool has_reason = entry->reason && *entry->reason;
+    const char *reason = has_reason ? entry->reason : actor->reason;
     struct audit_row r = {
         .seq = head.seq + 1,
         .at_us = wall_us(),
@@ -179,7 +181,7 @@ bool audit_append(struct store_db *db, const struct audit_actor *actor,
         .object_id = entry->object_id,
         .before = entry->before,
         .after = entry->after,
-        .reason = entry->reason ? entry->reason : "",
+        .reason = reason ? reason : "",
         .previous = head.hash,
         .hash = hash,
     };

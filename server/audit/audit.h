@@ -21,6 +21,7 @@ struct audit_actor {
     const char *name;
     const char *address;    /* "10.1.2.3", "local" */
     const char *request_id; /* "" when there is none */
+    const char *reason;     /* of acts whose entry has none; NULL = none either */
 };
 
 struct audit_entry {
@@ -28,7 +29,7 @@ struct audit_entry {
     const char *object_kind; /* "key" */
     const char *object_id;
     const char *before, *after; /* JSON, NULL = nothing; never a secret */
-    const char *reason;         /* "" when none was given */
+    const char *reason;         /* "": the actor's */
 };
 
 /* Appends one row inside the caller's store_write callback. ERR_ARG: a text is not UTF-8. */

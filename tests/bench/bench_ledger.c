@@ -155,7 +155,7 @@ static int compare(const void *a, const void *b)
 
 static void admission(void)
 {
-    static const struct audit_actor actor = {0, "bench", "local", ""};
+    static const struct audit_actor actor = {0, "bench", "local", "", NULL};
     struct err e = ERR_INIT;
     struct limits *l = limits_create(NULL);
     for (int64_t i = 1; i <= PEOPLE + DEPARTMENTS; i++) {

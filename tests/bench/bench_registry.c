@@ -24,7 +24,7 @@ static int n_templates, n_big; /* templates of PER_TEMPLATE versions, versions o
 
 static const struct principal editor = {
     .person_id = 1, .department_id = 4, .roles = ROLE_EDITOR, .login = "bench"};
-static const struct audit_actor actor = {1, "bench", "local", ""};
+static const struct audit_actor actor = {1, "bench", "local", "", NULL};
 static const struct registry_act act = {&editor, &actor, "", 1};
 
 static void need(bool ok, const struct err *e)
