@@ -129,6 +129,7 @@ ok '' template export "$work/exported" --prefix zh/
 
 # ---- usage and audit
 ok '三号线' usage totals --by department
+grep -q '[0-9]\.[0-9][0-9]' "$work/reply" && fail "mean times have too many digits"
 ok '/v1/chat/completions' usage requests
 ok '' usage totals --by person --csv "$work/usage.csv"
 grep -q 'wang.wei' "$work/usage.csv" || fail "the CSV lacks a person"

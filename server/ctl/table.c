@@ -63,6 +63,11 @@ static void put_bytes(struct buf *out, int64_t bytes)
     buf_printf(out, unit ? "%.1f %s" : "%.0f %s", v, units[unit]);
 }
 
+static void put_ms(struct buf *out, double ms)
+{
+    buf_printf(out, ms < 99.95 ? "%.1f" : "%.0f", ms);
+}
+
 /* A line end in a cell would look like another row, other control characters could move the cursor. */
 static void put_text(struct buf *out, const char *text)
 {
@@ -114,6 +119,8 @@ static char *cell(const json_t *object, const struct table_column *c,
         buf_puts(&out, json_is_true(v) ? lang_pick("yes", "是") : lang_pick("no", "否"));
     else if (c->kind == TABLE_BYTES)
         put_bytes(&out, json_integer_value(v));
+    else if (c->kind == TABLE_MS)
+        put_ms(&out, json_number_value(v));
     else if (c->kind < TABLE_DEPARTMENT || !put_name(&out, names, c->kind, json_integer_value(v)))
         put_plain(&out, v);
     if (!out.len)

@@ -15,6 +15,7 @@ enum table_kind {
     TABLE_TIME_US,    /* microseconds since the epoch */
     TABLE_YES,        /* true or false */
     TABLE_BYTES,
+    TABLE_MS,         /* milliseconds, with one decimal below 100 */
     TABLE_DEPARTMENT, /* an id, shown by its path */
     TABLE_PERSON      /* an id, shown by the login */
 };

@@ -45,8 +45,8 @@ static const struct table_column total_columns[] = {
     {"prompt_tokens", "PROMPT", "输入", TABLE_TEXT},
     {"cached_tokens", "CACHED", "缓存", TABLE_TEXT},
     {"completion_tokens", "COMPLETION", "输出", TABLE_TEXT},
-    {"mean_ttft_ms", "TTFT MS", "首字毫秒", TABLE_TEXT},
-    {"mean_duration_ms", "MS", "毫秒", TABLE_TEXT},
+    {"mean_ttft_ms", "TTFT MS", "首字毫秒", TABLE_MS},
+    {"mean_duration_ms", "MS", "毫秒", TABLE_MS},
     REMOTE_END,
 };
 static const struct table_column request_columns[] = {
@@ -59,7 +59,7 @@ static const struct table_column request_columns[] = {
     {"http_status", "HTTP", "HTTP", TABLE_TEXT},
     {"prompt_tokens", "PROMPT", "输入", TABLE_TEXT},
     {"completion_tokens", "COMPLETION", "输出", TABLE_TEXT},
-    {"duration_ms", "MS", "毫秒", TABLE_TEXT},
+    {"duration_ms", "MS", "毫秒", TABLE_MS},
     REMOTE_END,
 };
 
