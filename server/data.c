@@ -56,41 +56,48 @@ static void name_files(const struct settings *s, struct service_options *opt)
     opt->hosts = s->allowed_hosts;
 }
 
-bool data_open(const struct settings *s, struct service **out,
-               char first_password[PASSWORD_ONE_TIME_TEXT], struct err *e)
+static struct oidc_options oidc_of(const struct settings *s, const char *client_secret)
 {
-    char client_secret[SECRET_BYTES], bind_password[SECRET_BYTES];
+    struct oidc_options o = OIDC_OPTIONS_DEFAULT;
+    o.issuer = s->oidc_issuer;
+    o.client_id = s->oidc_client_id;
+    o.client_secret = client_secret;
+    o.redirect_uri = s->oidc_redirect_uri;
+    o.scopes = s->oidc_scopes;
+    o.login_claim = s->oidc_login_claim;
+    o.groups_claim = s->oidc_groups_claim;
+    o.ca_file = s->oidc_ca_file;
+    return o;
+}
+
+static struct ldap_options ldap_of(const struct settings *s, const char *bind_password)
+{
+    struct ldap_options o = LDAP_OPTIONS_DEFAULT;
+    o.url = s->ldap_url;
+    o.start_tls = s->ldap_start_tls;
+    o.ca_file = s->ldap_ca_file;
+    o.bind_dn = s->ldap_bind_dn;
+    o.bind_password = bind_password;
+    o.base_dn = s->ldap_base_dn;
+    o.user_filter = s->ldap_user_filter;
+    o.subject_attribute = s->ldap_subject_attribute;
+    o.login_attribute = s->ldap_login_attribute;
+    o.group_base = s->ldap_group_base;
+    o.group_filter = s->ldap_group_filter;
+    return o;
+}
+
+static bool open_with(const struct settings *s, const char *client_secret,
+                      const char *bind_password, struct service **out,
+                      char first_password[PASSWORD_ONE_TIME_TEXT], struct err *e)
+{
     struct service_options opt = SERVICE_OPTIONS_DEFAULT;
-    struct oidc_options oidc = OIDC_OPTIONS_DEFAULT;
-    struct ldap_options ldap = LDAP_OPTIONS_DEFAULT;
-    first_password[0] = '\0';
-    *out = NULL;
-    if (!*s->data_dir)
-        return true;
-    if (!read_secret(s->oidc_client_secret_file, client_secret, e) ||
-        !read_secret(s->ldap_bind_password_file, bind_password, e))
-        return false;
-    oidc.issuer = s->oidc_issuer;
-    oidc.client_id = s->oidc_client_id;
-    oidc.client_secret = client_secret;
-    oidc.redirect_uri = s->oidc_redirect_uri;
-    oidc.scopes = s->oidc_scopes;
-    oidc.login_claim = s->oidc_login_claim;
-    oidc.groups_claim = s->oidc_groups_claim;
-    oidc.ca_file = s->oidc_ca_file;
-    ldap.url = s->ldap_url;
-    ldap.start_tls = s->ldap_start_tls;
-    ldap.ca_file = s->ldap_ca_file;
-    ldap.bind_dn = s->ldap_bind_dn;
-    ldap.bind_password = bind_password;
-    ldap.base_dn = s->ldap_base_dn;
-    ldap.user_filter = s->ldap_user_filter;
-    ldap.subject_attribute = s->ldap_subject_attribute;
-    ldap.login_attribute = s->ldap_login_attribute;
-    ldap.group_base = s->ldap_group_base;
-    ldap.group_filter = s->ldap_group_filter;
+    struct oidc_options oidc = oidc_of(s, client_secret);
+    struct ldap_options ldap = ldap_of(s, bind_password);
+    char *socket = data_socket_path(s);
     opt.folder = s->data_dir;
     name_files(s, &opt);
+    opt.files[SERVICE_SOCKET] = socket;
     opt.profile = (enum password_profile)s->password_profile;
     opt.secure_cookies = s->secure_cookies;
     opt.identity_map = s->identity_map;
@@ -100,10 +107,22 @@ bool data_open(const struct settings *s, struct service **out,
                                            .day_days = (unsigned)s->keep_days};
     opt.oidc = *s->oidc_issuer ? &oidc : NULL;
     opt.ldap = *s->ldap_url ? &ldap : NULL;
-    char *socket = data_socket_path(s);
-    opt.files[SERVICE_SOCKET] = socket;
     bool ok = service_open(&opt, out, first_password, e);
     free(socket);
+    return ok;
+}
+
+bool data_open(const struct settings *s, struct service **out,
+               char first_password[PASSWORD_ONE_TIME_TEXT], struct err *e)
+{
+    char client_secret[SECRET_BYTES], bind_password[SECRET_BYTES];
+    first_password[0] = '\0';
+    *out = NULL;
+    if (!*s->data_dir)
+        return true;
+    bool ok = read_secret(s->oidc_client_secret_file, client_secret, e) &&
+              read_secret(s->ldap_bind_password_file, bind_password, e) &&
+              open_with(s, client_secret, bind_password, out, first_password, e);
     explicit_bzero(client_secret, sizeof client_secret);
     explicit_bzero(bind_password, sizeof bind_password);
     return ok;
