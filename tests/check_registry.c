@@ -753,6 +753,30 @@ START_TEST(imports_by_editors_begin_as_drafts)
 }
 END_TEST
 
+/* A label that was protected does not come in without its protection. */
+START_TEST(a_label_that_cannot_be_protected_stays_behind)
+{
+    struct transfer_options opt = {.label = NULL};
+    struct registry_resolved r;
+    json_t *report;
+    char *folder = testfile_join(dir, "in");
+    ck_assert_int_eq(mkdir(folder, 0700), 0);
+    put_file(folder, "1.prompt", "{\"name\":\"x\",\"note\":\"n\"}\n--- user\nhello");
+    put_file(folder, "labels.json",
+             "{\"format\":1,\"templates\":{\"x\":{\"labels\":{\"gate\":{\"number\":1,"
+             "\"protected\":true},\"open\":{\"number\":1,\"protected\":false}}}}}");
+    import(&ann, folder, &opt, ERR_NONE, &report);
+    ck_assert_uint_eq(n_actions(report, "label_skipped"), 1);
+    ck_assert_uint_eq(n_actions(report, "label"), 1);
+    json_decref(report);
+    ck_assert_int_eq(resolve(&ann, "x", (struct registry_ref){.label = "gate"}, NULL, &r),
+                     ERR_NOT_FOUND);
+    ck_assert_int_eq(resolve(&ann, "x", (struct registry_ref){.label = "open"}, NULL, &r), ERR_NONE);
+    prompt_unref(&r.prompt);
+    free(folder);
+}
+END_TEST
+
 START_TEST(shipped_templates)
 {
     struct transfer_options opt = {.trust_states = true, .label = "production", .owner_id = 4};
@@ -1238,6 +1262,8 @@ int main(void)
         {"definition 9: concurrent edits are noticed", definition_9_concurrent_edits_are_noticed},
         {"definition 10: export and import", definition_10_export_and_import},
         {"imports by editors begin as drafts", imports_by_editors_begin_as_drafts},
+        {"a label that cannot be protected stays behind",
+         a_label_that_cannot_be_protected_stays_behind},
         {"shipped templates", shipped_templates},
         {"import reports problems", import_reports_problems},
         {"four eyes", four_eyes},

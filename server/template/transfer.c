@@ -324,6 +324,13 @@ static bool compare_version(struct store_db *db, struct import *im, const struct
     return true;
 }
 
+/* What a file says is its problem, what the disk says ends the import. */
+static bool is_about_content(enum err_code code)
+{
+    return code == ERR_ARG || code == ERR_CONFLICT || code == ERR_NOT_FOUND || code == ERR_LIMIT ||
+           code == ERR_DENIED || code == ERR_FORMAT;
+}
+
 static bool save_file(struct store_db *db, struct import *im, const struct group *g, struct file *f,
                       int64_t department, struct err *e)
 {
@@ -366,9 +373,7 @@ static bool save_file(struct store_db *db, struct import *im, const struct group
     f->number = f->number ? f->number : -out.number; /* negative: given here */
     registry_saved_release(&out);
     findings_release(&findings);
-    /* what a file says is its problem, what the disk says ends the import */
-    if (!ok && why.code != ERR_ARG && why.code != ERR_CONFLICT && why.code != ERR_NOT_FOUND &&
-        why.code != ERR_LIMIT && why.code != ERR_DENIED && why.code != ERR_FORMAT) {
+    if (!ok && !is_about_content(why.code)) {
         if (e)
             *e = why;
         return false;
@@ -399,8 +404,7 @@ static bool protect(struct store_db *db, struct import *im, const struct rdb_tem
 {
     char object[RDB_OBJECT_TEXT];
     snprintf(object, sizeof object, "%s@%s", t->name, label);
-    return rdb_may_approve(im->act->who, e) && rdb_fit_to_protect(db, t, number, e) &&
-           rdb_run(db,
+    return rdb_run(db,
                    "UPDATE template_label SET protected = 1, revision = revision + 1"
                    " WHERE template_id = ?1 AND label = ?2",
                    e, "it", t->id, label) &&
@@ -429,12 +433,13 @@ static bool put_label(struct store_db *db, struct import *im, const struct rdb_t
     store_done(st);
     if (at == number && (was_protected || !is_protected))
         return true;
-    bool ok = rdb_label_move(db, im->act, t, label, number, revision, &why);
-    bool is_default = strcmp(label, "production") == 0 && !row;
-    if (ok && is_protected && !was_protected && !is_default)
-        ok = protect(db, im, t, label, number, &why);
-    if (!ok && why.code != ERR_CONFLICT && why.code != ERR_DENIED && why.code != ERR_NOT_FOUND &&
-        why.code != ERR_ARG) {
+    /* "production" is born protected. What can not be protected does not move either. */
+    bool protects = is_protected && !was_protected && (row || strcmp(label, "production") != 0);
+    bool ok = (!protects || (rdb_may_approve(im->act->who, &why) &&
+                             rdb_fit_to_protect(db, t, number, &why))) &&
+              rdb_label_move(db, im->act, t, label, number, revision, &why) &&
+              (!protects || protect(db, im, t, label, number, &why));
+    if (!ok && !is_about_content(why.code)) {
         if (e)
             *e = why;
         return false;
