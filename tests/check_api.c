@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "api/errors.h"
 #include "api/json.h"
 #include "api/messages.h"
@@ -188,6 +189,27 @@ START_TEST(engine_errors_hide_details)
     from.code = ERR_LIMIT;
     api_fail_engine(&e, &from);
     ck_assert_int_eq(e.code, API_CONTEXT_LENGTH);
+}
+END_TEST
+
+/* ---- answers ---------------------------------------------------------------------------------- */
+
+/* The address of an issuer's login page may be thousands of bytes long. */
+START_TEST(headers_are_whole)
+{
+    struct api_answer a;
+    char longest[8000];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    api_answer_init(&a);
+    api_answer_header(&a, "Location", "https://issuer/%s", longest);
+    api_answer_header(&a, "X-Odd", "one\r\nSet-Cookie: two");
+    ck_assert_uint_eq(strlen(a.header[0].value), strlen("https://issuer/") + strlen(longest));
+    ck_assert_str_eq(a.header[1].value, "one");
+    for (int i = 0; i < 2 * API_HEADERS; i++)
+        api_answer_header(&a, "X-More", "%d", i);
+    ck_assert_uint_eq(a.n_headers, API_HEADERS);
+    api_answer_release(&a);
 }
 END_TEST
 
@@ -533,6 +555,7 @@ static Suite *make_suite(void)
                                             body_must_be_an_object, NULL});
     add(s, "errors", (const TTest *const[]){error_table_is_complete, error_shape,
                                             engine_errors_hide_details, NULL});
+    add(s, "answers", (const TTest *const[]){headers_are_whole, NULL});
     add(s, "schema", (const TTest *const[]){defaults, values_reach_the_engine,
                                             ranges_are_inclusive, thinking_switches,
                                             every_row_is_documented, NULL});

@@ -13,8 +13,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { HEADER_VALUE_BYTES = 2048 };
-
 void api_answer_init(struct api_answer *a)
 {
     *a = (struct api_answer){.status = 200, .type = "application/json"};
@@ -52,18 +50,21 @@ void api_answer_act(struct api_answer *a, const struct err *from)
 
 void api_answer_header(struct api_answer *a, const char *name, const char *fmt, ...)
 {
-    char text[HEADER_VALUE_BYTES];
     va_list ap;
-    if (a->n_headers == API_HEADERS) {
+    va_start(ap, fmt);
+    int len = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (a->n_headers == API_HEADERS || len < 0) {
         LOG_E("api", "no room for header name=%s", name);
         return;
     }
+    char *text = mem_alloc((size_t)len + 1);
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    vsnprintf(text, (size_t)len + 1, fmt, ap);
     va_end(ap);
     text[strcspn(text, "\r\n")] = '\0';
     a->header[a->n_headers].name = name;
-    a->header[a->n_headers++].value = mem_strdup(text);
+    a->header[a->n_headers++].value = text;
 }
 
 void api_answer_json_take(struct api_answer *a, unsigned status, json_t *body)

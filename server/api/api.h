@@ -98,7 +98,8 @@ void api_answer_release(struct api_answer *a); /* destroys `run` too */
 void api_answer_error(struct api_answer *a, const struct api_error *e);
 /* The same for an error of a module on the database. */
 void api_answer_act(struct api_answer *a, const struct err *e);
-/* Adds a header; `name` is a literal. Line ends never get into the value. */
+/* Adds a header; `name` is a literal. Line ends never get into the value, which is as long as it comes:
+ * callers bound it. */
 void api_answer_header(struct api_answer *a, const char *name, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 /* Status and a JSON body; takes the reference. */
