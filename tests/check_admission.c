@@ -164,13 +164,13 @@ static void on_notify(void *user)
 static struct request *prepare(const struct key_grant *grant, const struct route *route,
                                const char *body)
 {
-    static unsigned count;
+    static atomic_uint count;
     struct request *r = mem_zalloc(sizeof *r);
     pthread_mutex_init(&r->mu, NULL);
     pthread_cond_init(&r->wake, NULL);
     buf_init(&r->out, (size_t)64 << 20);
     api_answer_init(&r->answer);
-    snprintf(r->id, sizeof r->id, "%024x", ++count);
+    snprintf(r->id, sizeof r->id, "%024x", atomic_fetch_add(&count, 1) + 1);
     r->call = (struct api_call){
         .model = &model, .service = &service, .route = route, .method = "POST", .path = route->path,
         .body = body, .body_len = strlen(body), .id = r->id, .grant = grant, .address = "127.0.0.1",
