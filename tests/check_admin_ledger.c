@@ -132,6 +132,22 @@ static void purge_at(int64_t now_s, uint64_t texts)
     ck_assert_uint_eq(p.rows, 0);
 }
 
+START_TEST(policies_that_cannot_be_are_named)
+{
+    static const struct {
+        const char *body, *field;
+    } bad[] = {{"{\"keep_days\":0}", "keep_days"},       {"{\"keep_days\":3651}", "keep_days"},
+               {"{\"keep_days\":\"3\"}", "keep_days"},   {"{\"keep_days\":2.5}", "keep_days"},
+               {"{\"keep_prompts\":1}", "keep_prompts"}, {"{\"保留\":true}", "保留"}};
+    const char *path = admin_path("departments/%" PRId64, rig.line3);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        json_t *v = admin_call(&rig, BY_ADMIN, "PATCH", path, admin_if_match(1), bad[i].body, 400);
+        ck_assert_str_eq(admin_text(v, "error/param"), bad[i].field);
+        json_decref(v);
+    }
+}
+END_TEST
+
 START_TEST(texts_go_when_their_time_is_over)
 {
     char id[64];
@@ -298,6 +314,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, texts_are_kept_where_the_policy_says_so);
+    tcase_add_test(tc, policies_that_cannot_be_are_named);
     tcase_add_test(tc, texts_go_when_their_time_is_over);
     tcase_add_test(tc, persons_are_forgotten);
     suite_add_tcase(s, tc);

@@ -116,6 +116,7 @@ START_TEST(quotas_refuse_nonsense)
     admin_refused(&rig, BY_ADMIN, "PUT", path, NULL, "[]", 400, "invalid_json");
     admin_refused(&rig, BY_ADMIN, "PUT", path, NULL, "{\"parallel\":", 400, "invalid_json");
     admin_refused(&rig, BY_ADMIN, "PUT", path, NULL, "{\"calendar_id\":77}", 404, "not_found");
+    ck_assert_ptr_nonnull(strstr(buf_str(&rig.last.body), "no calendar 77"));
     admin_refused(&rig, BY_USER, "PUT", path, NULL, "{}", 403, "not_allowed");
     admin_refused(&rig, BY_AUDITOR, "PUT", path, NULL, "{}", 403, "not_allowed");
     admin_refused(&rig, BY_NOBODY, "PUT", path, NULL, "{}", 401, "missing_api_key");
