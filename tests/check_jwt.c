@@ -653,6 +653,8 @@ START_TEST(refuses_odd_maps)
         {"{\"groups\":[{\"group\":\"a\",\"department\":\"a//b\"}]}", ERR_ARG},
         {"{\"groups\":[{\"group\":\"a\",\"department\":\"a/\"}]}", ERR_ARG},
         {"{\"groups\":[{\"group\":\"a\",\"department\":\"a\\nb\"}]}", ERR_ARG},
+        {"{\"groups\":[{\"group\":\"a\",\"department\":\"a/ b\"}]}", ERR_ARG},
+        {"{\"groups\":[{\"group\":\"a\",\"department\":\"a /b\"}]}", ERR_ARG},
         {"{\"groups\":[{\"group\":\"a\",\"departement\":\"b\",\"roles\":[\"user\"]}]}", ERR_ARG},
         {"{\"groups\":[{\"group\":\"a\",\"department\":\"b\"}],\"other\":1}", ERR_ARG},
         {"{\"default\":{\"department\":\"b\"}}", ERR_ARG},
@@ -665,6 +667,23 @@ START_TEST(refuses_odd_maps)
                       cases[i].text);
         ck_assert_msg(e.code == cases[i].code, "%s: %s", cases[i].text, e.msg);
         ck_assert_ptr_null(m);
+    }
+}
+END_TEST
+
+/* A name that no department can have is found when the file is read, not at the first login. */
+START_TEST(names_of_departments_have_their_length)
+{
+    for (int n = 66; n <= 67; n++) { /* three bytes each; 200 are possible */
+        struct identity_map *m = NULL;
+        char text[400];
+        size_t len = (size_t)snprintf(
+            text, sizeof text, "{\"default\":{\"roles\":[\"user\"],\"department\":\"");
+        for (int i = 0; i < n; i++)
+            len += (size_t)snprintf(text + len, sizeof text - len, "\u7ebf");
+        snprintf(text + len, sizeof text - len, "\"}}");
+        ck_assert_int_eq(identity_map_parse(text, strlen(text), &m, NULL), n == 66);
+        identity_map_destroy(&m);
     }
 }
 END_TEST
@@ -764,7 +783,8 @@ int main(void)
     ADD(s, "claims", checks_issuer_and_subject, checks_audience, checks_times, checks_nonce,
         refuses_duplicate_claims);
     ADD(s, "keys", follows_rotation, skips_useless_keys, refuses_broken_sets, base64_is_strict);
-    ADD(s, "identity", maps_groups, refuses_odd_maps, loads_map_files, keeps_fields_clean);
+    ADD(s, "identity", maps_groups, refuses_odd_maps, names_of_departments_have_their_length,
+        loads_map_files, keeps_fields_clean);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
     int failed = srunner_ntests_failed(r);

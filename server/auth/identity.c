@@ -13,11 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/people.h"
 #include "auth/principal.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 
-enum { MAP_MAX_BYTES = 1 << 20, MAP_MAX_RULES = 4096, PATH_MAX_NAMES = 16, PATH_NAME_CHARS = 200 };
+enum { MAP_MAX_BYTES = 1 << 20, MAP_MAX_RULES = 4096 };
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
@@ -178,14 +179,7 @@ static bool read_roles(const json_t *list, const char *where, uint32_t *out, str
     return true;
 }
 
-static size_t count_chars(const char *s, size_t len)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++)
-        n += ((unsigned char)s[i] & 0xc0) != 0x80;
-    return n;
-}
-
+/* As people.h has names of departments: what passes here must not fail at the first login. */
 static bool is_path(const char *path)
 {
     size_t n_names = 0;
@@ -193,7 +187,8 @@ static bool is_path(const char *path)
         return false;
     for (const char *name = path;; n_names++) {
         size_t len = strcspn(name, "/");
-        if (len == 0 || count_chars(name, len) > PATH_NAME_CHARS || n_names == PATH_MAX_NAMES)
+        if (len == 0 || len > PEOPLE_NAME_BYTES || n_names == PEOPLE_DEPTH || name[0] == ' ' ||
+            name[len - 1] == ' ')
             return false;
         if (!name[len])
             return true;
@@ -221,8 +216,8 @@ static bool read_rule(json_t *from, bool has_group, const char *where, struct ru
     if (has_group && (!group || !*group || strlen(group) >= IDENTITY_GROUP_TEXT))
         FAIL(e, ERR_ARG, "%s: group must be text of 1 to %d bytes", where, IDENTITY_GROUP_TEXT - 1);
     if (department && !is_path(department))
-        FAIL(e, ERR_ARG, "%s: department must be names of 1 to %d characters, joined by /", where,
-             PATH_NAME_CHARS);
+        FAIL(e, ERR_ARG, "%s: department must be at most %d names of 1 to %d bytes, joined by /", where,
+             PEOPLE_DEPTH, PEOPLE_NAME_BYTES);
     if (!read_roles(json_object_get(from, "roles"), where, &r->roles, e))
         return false;
     if (has_group ? !department && !r->roles : !department || !r->roles)
