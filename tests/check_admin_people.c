@@ -98,6 +98,39 @@ START_TEST(departments_are_made_and_changed)
 }
 END_TEST
 
+/* Names of a list, by commas. */
+static const char *names_of(enum admin_who who, const char *query)
+{
+    static char text[200];
+    const char *path = admin_path("departments?%s", query);
+    json_t *v = admin_call(&rig, who, "GET", path, NULL, NULL, 200), *row;
+    size_t i, n = 0;
+    text[0] = '\0';
+    json_array_foreach (admin_at(v, "data"), i, row)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? "," : "",
+                              admin_text(row, "name"));
+    json_decref(v);
+    return text;
+}
+
+START_TEST(departments_are_listed_by_filters)
+{
+    char below[64];
+    snprintf(below, sizeof below, "parent_id=%" PRId64, rig.works);
+    ck_assert_str_eq(names_of(BY_ADMIN, "parent_id=0"), "Main,Works,Office");
+    ck_assert_str_eq(names_of(BY_ADMIN, below), "Line 3");
+    ck_assert_str_eq(names_of(BY_ADMIN, "text=OFF"), "Office");
+    ck_assert_str_eq(names_of(BY_ADMIN, "state=active&limit=1"), "Main");
+    ck_assert_str_eq(names_of(BY_ADMIN, "state=disabled"), "");
+    ck_assert_str_eq(names_of(BY_USER, "state=active"), "Works,Line 3");
+    ck_assert_str_eq(names_of(BY_USER, below), "Line 3");
+    ck_assert_str_eq(names_of(BY_USER, "text=3"), "Line 3");
+    ck_assert_str_eq(names_of(BY_USER, "text=Office"), "");
+    admin_expect(&rig, BY_ADMIN, "GET", "/admin/v1/departments?state=odd", NULL, NULL, 400);
+    admin_expect(&rig, BY_ADMIN, "GET", "/admin/v1/departments?parent_id=x", NULL, NULL, 400);
+}
+END_TEST
+
 START_TEST(departments_refuse_what_makes_no_sense)
 {
     const char *all = "/admin/v1/departments";
@@ -587,6 +620,7 @@ int main(void)
     TCase *tc = tcase_create("people");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, departments_are_made_and_changed);
+    tcase_add_test(tc, departments_are_listed_by_filters);
     tcase_add_test(tc, departments_refuse_what_makes_no_sense);
     tcase_add_test(tc, departments_are_disabled_and_enabled);
     tcase_add_test(tc, people_see_their_line_of_departments);

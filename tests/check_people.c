@@ -171,16 +171,34 @@ static bool see_department(void *ctx, const struct department *d, struct err *e)
 
 START_TEST(department_list_has_pages)
 {
+    struct department_filter f = {.parent_id = -1, .limit = 2};
     struct seen s = {0};
     int64_t next = 0;
     int pages = 0;
     do {
-        RIG_OK(department_list(r.auth, next, 2, see_department, &s, &next, &r.err));
+        f.after_id = next;
+        RIG_OK(department_list(r.auth, &f, see_department, &s, &next, &r.err));
         pages++;
     } while (next);
     ck_assert_int_eq(pages, 2);
     ck_assert_int_eq(s.n, 3);
-    RIG_FAILS(department_list(r.auth, 0, 0, see_department, &s, &next, &r.err), ERR_ARG);
+    static const struct {
+        struct department_filter filter;
+        int n;
+    } cases[] = {
+        {{.parent_id = 0, .limit = 9}, 2},
+        {{.parent_id = -1, .state = PEOPLE_DISABLED, .limit = 9}, 0},
+        {{.parent_id = -1, .state = PEOPLE_ACTIVE, .limit = 9}, 3},
+        {{.parent_id = -1, .text = "LINE", .limit = 9}, 1},
+        {{.parent_id = -1, .text = "%", .limit = 9}, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        s.n = 0;
+        RIG_OK(department_list(r.auth, &cases[i].filter, see_department, &s, &next, &r.err));
+        ck_assert_int_eq(s.n, cases[i].n);
+    }
+    f.limit = 0;
+    RIG_FAILS(department_list(r.auth, &f, see_department, &s, &next, &r.err), ERR_ARG);
 }
 END_TEST
 
@@ -335,8 +353,8 @@ START_TEST(person_list_filters)
         count((struct person_filter){.limit = 9, .department_id = r.works, .below = true}), 2);
     ck_assert_int_eq(count((struct person_filter){.limit = 9, .roles = ROLE_ADMIN | ROLE_EDITOR}),
                      2);
-    ck_assert_int_eq(count((struct person_filter){.limit = 9, .state = PERSON_DISABLED}), 1);
-    ck_assert_int_eq(count((struct person_filter){.limit = 2, .state = PERSON_ACTIVE}), 3);
+    ck_assert_int_eq(count((struct person_filter){.limit = 9, .state = PEOPLE_DISABLED}), 1);
+    ck_assert_int_eq(count((struct person_filter){.limit = 2, .state = PEOPLE_ACTIVE}), 3);
     ck_assert_int_eq(count((struct person_filter){.limit = 9, .source = "ldap"}), 0);
     ck_assert_int_eq(count((struct person_filter){.limit = 9, .text = "HAN"}), 1);
     ck_assert_int_eq(count((struct person_filter){.limit = 9, .text = "%"}), 1);

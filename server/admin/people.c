@@ -5,6 +5,8 @@
 #include "admin/admin.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "admin/login.h"
 #include "api/schema.h"
@@ -132,9 +134,25 @@ static int by_id(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
+/* ASCII case ignored, as in the lists of the database. */
+static bool contains(const char *text, const char *part)
+{
+    size_t len = strlen(part);
+    while (strlen(text) > len && strncasecmp(text, part, len))
+        text++;
+    return !strncasecmp(text, part, len);
+}
+
+static bool fits(const struct department_filter *f, const struct department *d)
+{
+    return (f->parent_id < 0 || f->parent_id == d->parent_id) &&
+           (f->state == PEOPLE_ANY || (f->state == PEOPLE_ACTIVE) == !d->disabled_at) &&
+           (!f->text || contains(d->name, f->text));
+}
+
 /* The caller's department and those above it, which is all that most people see: at most PEOPLE_DEPTH,
  * never more than a page. */
-static bool list_own_line(const struct api_call *call, int64_t after, unsigned limit, json_t *list,
+static bool list_own_line(const struct api_call *call, const struct department_filter *f, json_t *list,
                           int64_t *next, struct err *e)
 {
     struct department line[PEOPLE_DEPTH];
@@ -147,9 +165,9 @@ static bool list_own_line(const struct api_call *call, int64_t after, unsigned l
     }
     qsort(line, n, sizeof line[0], by_id);
     for (size_t i = 0; i < n; i++) {
-        if (line[i].id <= after)
+        if (line[i].id <= f->after_id || !fits(f, &line[i]))
             continue;
-        if (json_array_size(list) == limit) {
+        if (json_array_size(list) == f->limit) {
             *next = line[i - 1].id;
             break;
         }
@@ -158,21 +176,39 @@ static bool list_own_line(const struct api_call *call, int64_t after, unsigned l
     return true;
 }
 
+static bool read_state(const struct api_call *call, enum people_state *out, struct api_error *e)
+{
+    static const char *const words[] = {NULL, "active", "disabled"};
+    size_t state;
+    if (!admin_query_word(call, "state", words, 3, PEOPLE_ANY, &state, e))
+        return false;
+    *out = (enum people_state)state;
+    return true;
+}
+
+static bool read_department_filter(const struct api_call *call, struct department_filter *f,
+                                   struct api_error *e)
+{
+    f->text = api_query(call, "text");
+    return admin_page(call, &f->after_id, &f->limit, e) && read_state(call, &f->state, e) &&
+           api_query_int(call, "parent_id", 0, INT64_MAX, -1, &f->parent_id, e);
+}
+
 static void departments_list(const struct api_call *call, struct api_answer *answer)
 {
     struct api_error e = API_ERROR_INIT;
     struct err why = ERR_INIT;
-    int64_t after, next;
-    unsigned limit;
-    if (!admin_page(call, &after, &limit, &e)) {
+    struct department_filter f = {.limit = 0};
+    int64_t next;
+    if (!read_department_filter(call, &f, &e)) {
         api_answer_error(answer, &e);
         return;
     }
     json_t *list = json_array();
     bool all = authority_reach(&call->grant->principal, AUTHORITY_DEPARTMENT, AUTHORITY_READ) ==
                AUTHORITY_ALL;
-    if (all ? department_list(call->service->auth, after, limit, add_department, list, &next, &why)
-            : list_own_line(call, after, limit, list, &next, &why)) {
+    if (all ? department_list(call->service->auth, &f, add_department, list, &next, &why)
+            : list_own_line(call, &f, list, &next, &why)) {
         admin_list_take(answer, list, next);
     } else {
         api_answer_act(answer, &why);
@@ -371,16 +407,14 @@ static bool read_role(const struct api_call *call, uint32_t *roles, struct api_e
 
 static bool read_filter(const struct api_call *call, struct person_filter *f, struct api_error *e)
 {
-    static const char *const states[] = {NULL, "active", "disabled"};
     static const char *const sources[] = {NULL, "local", "ldap", "oidc"};
-    size_t state, source;
+    size_t source;
     if (!admin_page(call, &f->after_id, &f->limit, e) ||
         !api_query_int(call, "department_id", 1, INT64_MAX, 0, &f->department_id, e) ||
         !api_query_bool(call, "below", false, &f->below, e) || !read_role(call, &f->roles, e) ||
-        !admin_query_word(call, "state", states, 3, PERSON_ANY, &state, e) ||
+        !read_state(call, &f->state, e) ||
         !admin_query_word(call, "source", sources, 4, 0, &source, e))
         return false;
-    f->state = (enum person_state)state;
     f->source = sources[source];
     f->text = api_query(call, "text");
     return true;
@@ -585,7 +619,7 @@ static void user_sessions_end(const struct api_call *call, struct api_answer *an
 
 static const struct route rows[] = {
     {ROW("GET", "departments", DEPARTMENT, READ), .handler = departments_list,
-     .query = "after limit", .summary = "Departments"},
+     .query = "after limit parent_id state text", .summary = "Departments"},
     {ROW("POST", "departments", DEPARTMENT, WRITE), .body_bytes = ADMIN_BODY,
      .handler = department_add, .body = &department_new, .summary = "A new department"},
     {ROW("GET", "departments/{id}", DEPARTMENT, READ), .handler = department_one,

@@ -292,8 +292,8 @@ bool department_get(const struct auth *a, int64_t id, struct department *out, st
 }
 
 struct listing {
-    int64_t after_id, next;
-    unsigned limit;
+    const struct department_filter *filter;
+    int64_t next;
     department_fn *fn;
     void *ctx;
 };
@@ -310,22 +310,30 @@ static bool row(void *ctx, struct store_stmt *st, int64_t *id, struct err *e)
 static bool list(struct store_db *db, void *ctx, struct err *e)
 {
     struct listing *l = ctx;
+    const struct department_filter *f = l->filter;
     struct store_stmt *st;
     if (!store_query(db,
-                     "SELECT " COLUMNS " FROM department WHERE id > ?1 ORDER BY id LIMIT ?2 + 1",
+                     "SELECT " COLUMNS " FROM department WHERE id > ?1"
+                     " AND (?2 = -1 OR coalesce(parent_id, 0) = ?2)"
+                     " AND (?3 = 0 OR (disabled_at IS NULL) = (?3 = 1))"
+                     " AND (?4 IS NULL OR instr(lower(name), lower(?4)))"
+                     " ORDER BY id LIMIT ?5 + 1",
                      &st, e))
         return false;
-    store_bind_int(st, 0, l->after_id);
-    store_bind_int(st, 1, l->limit);
-    return act_page(st, l->limit, row, l, &l->next, e);
+    store_bind_int(st, 0, f->after_id);
+    store_bind_int(st, 1, f->parent_id);
+    store_bind_int(st, 2, f->state);
+    store_bind_text(st, 3, f->text);
+    store_bind_int(st, 4, f->limit);
+    return act_page(st, f->limit, row, l, &l->next, e);
 }
 
-bool department_list(const struct auth *a, int64_t after_id, unsigned limit, department_fn *fn,
+bool department_list(const struct auth *a, const struct department_filter *f, department_fn *fn,
                      void *ctx, int64_t *next, struct err *e)
 {
-    struct listing l = {.after_id = after_id, .limit = limit, .fn = fn, .ctx = ctx};
+    struct listing l = {.filter = f, .fn = fn, .ctx = ctx};
     *next = 0;
-    if (!act_limit_valid(limit, PEOPLE_PAGE, e))
+    if (!act_limit_valid(f->limit, PEOPLE_PAGE, e))
         return false;
     if (!store_read(a->store, list, &l, e))
         return false;

@@ -63,10 +63,19 @@ bool department_disable(const struct auth *a, const struct audit_actor *actor, i
                         struct err *e) WARN_UNUSED;
 bool department_get(const struct auth *a, int64_t id, struct department *out,
                     struct err *e) WARN_UNUSED;
+enum people_state { PEOPLE_ANY, PEOPLE_ACTIVE, PEOPLE_DISABLED };
+/* What to list. */
+struct department_filter {
+    int64_t after_id;
+    int64_t parent_id;       /* right below this one; 0 = those without a parent, -1 = all */
+    enum people_state state;
+    const char *text;        /* in the name; ASCII case ignored; NULL = everything */
+    unsigned limit;          /* 1..PEOPLE_PAGE */
+};
 /* Rows with id > after_id in order of id, at most `limit`; *next = the cursor to go on with, 0 at
  * the end. `fn` runs inside a read callback; false ends the walk. */
 typedef bool department_fn(void *ctx, const struct department *d, struct err *e);
-bool department_list(const struct auth *a, int64_t after_id, unsigned limit, department_fn *fn,
+bool department_list(const struct auth *a, const struct department_filter *f, department_fn *fn,
                      void *ctx, int64_t *next, struct err *e) WARN_UNUSED;
 /* "Works/Line 3": finds it. ERR_NOT_FOUND, also when it is disabled. */
 bool department_find(const struct auth *a, const char *path, int64_t *id,
@@ -127,14 +136,13 @@ bool person_by_subject(const struct auth *a, const char *source, const char *sub
 bool person_from_provider(const struct auth *a, const struct audit_actor *actor,
                           const struct person_spec *spec, int64_t *id, struct err *e) WARN_UNUSED;
 
-enum person_state { PERSON_ANY, PERSON_ACTIVE, PERSON_DISABLED };
 /* What to list. 0 and NULL = everything. */
 struct person_filter {
     int64_t after_id;
     int64_t department_id;
     bool below;     /* and the departments below it */
     uint32_t roles; /* at least one of these */
-    enum person_state state;
+    enum people_state state;
     const char *source;
     const char *text; /* in login, name or email; ASCII case ignored */
     unsigned limit;   /* 1..PEOPLE_PAGE */

@@ -8,6 +8,8 @@ static const struct remote_option options[] = {
     {"name", REMOTE_TEXT, "name", "NAME", "new name", "新名称"},
     {"parent", REMOTE_DEPARTMENT, "parent_id", "PATH|ID", "the department above; none = none",
      "上级部门；none = 无"},
+    {"state", REMOTE_TEXT, "state", "STATE", "active or disabled", "active 或 disabled"},
+    {"text", REMOTE_TEXT, "text", "TEXT", "in the name", "名称包含的文字"},
     {"keep-prompts", REMOTE_SWITCH, "keep_prompts", "on|off",
      "keep what is asked and answered, encrypted", "是否加密保留问答内容"},
     {"keep-days", REMOTE_NUMBER, "keep_days", "N", "for so many days", "保留天数"},
@@ -26,7 +28,8 @@ static const struct table_column columns[] = {
     .method = "PATCH", .path = "departments/{department}", .revised = true, .columns = columns
 
 static const struct remote_verb verbs[] = {
-    {"list", "", "departments", "列出部门", .method = "GET", .path = "departments", .list = true,
+    {"list", "[--parent PATH|ID|none] [--state S] [--text T]", "departments", "列出部门",
+     .options = "parent state text", .method = "GET", .path = "departments", .list = true,
      .columns = columns},
     {"create", "NAME [--parent PATH|ID]", "a new department", "新建部门",
      .options = "parent keep-prompts keep-days", .min_args = 1, .max_args = 1, .method = "POST",

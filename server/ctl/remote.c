@@ -429,7 +429,8 @@ static bool put_query(struct remote *r, struct buf *path, struct err *e)
         if (!text || !o->field)
             continue;
         if (o->kind >= REMOTE_DEPARTMENT) {
-            if (!remote_resolve(r, o->kind, text, &id, e))
+            id = 0; /* which no object has */
+            if (strcmp(text, "none") && !remote_resolve(r, o->kind, text, &id, e))
                 return false;
             snprintf(number, sizeof number, "%" PRId64, id);
             text = number;
