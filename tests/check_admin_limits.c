@@ -555,6 +555,32 @@ START_TEST(soft_limits_lower_the_weight)
 }
 END_TEST
 
+static void patch(const char *path, const char *field, int64_t id)
+{
+    admin_expect(&rig, BY_ADMIN, "GET", path, NULL, NULL, 200);
+    admin_expect(&rig, BY_ADMIN, "PATCH", path, admin_if_match(admin_etag(&rig)),
+                 admin_body("{s:I}", field, (json_int_t)id), 200);
+}
+
+/* Whoever moves to another department, or with theirs below another one, meets its limits there. */
+START_TEST(moves_count_at_once)
+{
+    char person[64], department[64];
+    snprintf(person, sizeof person, "%s", admin_path("users/%" PRId64, rig.person[BY_USER].id));
+    snprintf(department, sizeof department, "%s", admin_path("departments/%" PRId64, rig.line3));
+    put_quota("department", rig.office, 0, "{\"requests_per_minute\":0}");
+    let_in(BY_USER);
+    patch(person, "department_id", rig.office);
+    refuses(BY_USER, "rate_limit_exceeded", "the department");
+    patch(person, "department_id", rig.line3);
+    let_in(BY_USER);
+    patch(department, "parent_id", rig.office);
+    refuses(BY_USER, "rate_limit_exceeded", "the department");
+    patch(department, "parent_id", rig.works);
+    let_in(BY_USER);
+}
+END_TEST
+
 START_TEST(callers_see_every_row_that_holds_for_them)
 {
     put_quota("key", rig.person[BY_USER].key_id, 0, "{\"parallel\":9}");
@@ -606,6 +632,7 @@ int main(void)
     tcase_add_test(tc, budgets_end_with_their_period);
     tcase_add_test(tc, calendars_decide_when_limits_hold);
     tcase_add_test(tc, soft_limits_lower_the_weight);
+    tcase_add_test(tc, moves_count_at_once);
     tcase_add_test(tc, callers_see_every_row_that_holds_for_them);
     tcase_add_test(tc, refusals_are_no_usage);
     suite_add_tcase(s, tc);
