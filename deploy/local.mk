@@ -1,5 +1,5 @@
 # The demo model is installed, so that seekd has something to serve without any option.
-dist_pkgdata_DATA += deploy/demo/seekd-demo.gguf
+dist_pkgdata_DATA += deploy/demo/seekd-demo.gguf deploy/demo/seekd-demo.gguf.sha256
 
 dist_doc_DATA = README.md LICENSE CHANGELOG.md
 
@@ -8,6 +8,8 @@ EXTRA_DIST += \
 	deploy/quickstart \
 	deploy/runbook/README.md \
 	deploy/runbook/README.zh.md \
+	deploy/runbook/handover.prompt \
+	deploy/runbook/hours.json \
 	deploy/container/Containerfile \
 	deploy/container/README.md \
 	deploy/demo/REPORT.md \

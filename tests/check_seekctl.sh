@@ -1,6 +1,7 @@
 #!/bin/sh
-# The runbook's steps with the real seekctl against the real server program on the scripted engine:
-# departments, people, keys, limits, templates with approval, usage, audit, backup and restore.
+# seekctl against the real server program on the scripted engine: departments, people, keys, limits,
+# templates with approval, usage, audit, backup and restore, doctor. Then both runbooks, every command
+# of them as it stands there, with what it is said to print.
 set -eu
 
 root=${SEEKD_SRCDIR:-$(cd "$(dirname "$0")/.." && pwd)}
@@ -9,13 +10,16 @@ ctl=$build/seekctl
 command -v curl >/dev/null || { echo "SKIP: curl is not installed"; exit 77; }
 work=$(mktemp -d)
 server=
+servers=
 LC_ALL=C.UTF-8
 SEEKD_SOCKET=$work/data/seekd.sock
 export LC_ALL SEEKD_SOCKET
 unset SEEKD_API_KEY
 
 finish() {
-    [ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true
+    for pid in $server $servers; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
     rm -rf "$work"
 }
 trap finish EXIT
@@ -157,4 +161,65 @@ stop
 printf 'x' | dd of="$work/plain.db" bs=1 seek=5000 conv=notrunc 2>/dev/null
 refused 'sha256' restore "$work/plain.db" --check
 LC_ALL=zh_CN.UTF-8 "$ctl" --help | grep -q '用法' || fail "no Chinese help"
-echo "seekctl: the runbook's steps work"
+
+# ---- the runbooks
+# Commands are the indented lines; "# -> TEXT" is what they print. Servers of the book run on the scripted
+# engine and a free port.
+serve() {
+    "$build/tests/seekd_scripted" --model deploy/demo/seekd-demo.gguf --listen 127.0.0.1:0 \
+        --data-dir "$1" >"$work/out" 2>"$work/err" &
+    servers="$servers $!"
+    address=
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        address=$(sed -n 's|^URL  *http://\(.*\)/v1$|\1|p' "$work/out")
+        [ -z "$address" ] || return 0
+        sleep 0.5
+    done
+    fail "the server of $book does not get ready"
+}
+
+walk() {
+    book=$1
+    folder=$work/walk-$2
+    mkdir -p "$folder/build"
+    cd "$folder"
+    ln -s "$root/deploy" "$root/prompts" .
+    ln -s "$ctl" build/seekctl
+    unset SEEKD_SOCKET
+    LC_ALL=$2
+    steps=0
+    sed -n 's/^    //p' "$root/deploy/runbook/$book" >"$work/steps"
+    while IFS= read -r line <&3; do
+        command=${line%%# ->*}
+        text=${line#"$command"}
+        text=${text#"# -> "}
+        steps=$((steps + 1))
+        case $command in
+        deploy/quickstart*)
+            serve build/data
+            first=$address
+            SEEKCTL_SERVER=http://$first
+            export SEEKCTL_SERVER
+            ;;
+        "seekd --data-dir "*) serve "$(printf '%s' "$command" | awk '{ print $3 }')" ;;
+        *)
+            command=$(printf '%s' "$command" | sed "s|127.0.0.1:8080|$first|")
+            eval "$command" >"$work/reply" 2>&1 || fail "$book: $command"
+            [ -z "$text" ] || grep -qF -- "$text" "$work/reply" ||
+                fail "$book: $command does not print: $text"
+            ;;
+        esac
+    done 3<"$work/steps"
+    # shellcheck disable=SC2086 # a list of numbers
+    kill -TERM $servers
+    for pid in $servers; do
+        wait "$pid" || fail "$book: a server ended with $?"
+    done
+    servers=
+    cd "$build"
+    [ "$steps" -ge 50 ] || fail "$book: only $steps commands were found"
+    echo "$book: $steps commands work"
+}
+
+walk README.md C.UTF-8
+walk README.zh.md zh_CN.UTF-8

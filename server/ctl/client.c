@@ -118,7 +118,7 @@ static bool find_key(struct client *c, const struct client_where *w, struct err 
 static bool is_remote(const struct client_where *w)
 {
     return !w->socket && !w->data_dir &&
-           (w->key_file || given(w->server, "SEEKCTL_SERVER") || given(NULL, "SEEKCTL_KEY"));
+           (w->key_file || w->server || given(NULL, "SEEKCTL_KEY"));
 }
 
 /* curl's own message would not say which file it is about. */

@@ -17,8 +17,8 @@ struct client;
 /* Where to and as whom; every member may be NULL. The key never stands on a command line: it is the
  * first line of `key_file`, else $SEEKCTL_KEY.
  *
- * With a key or a server's URL (`server`, else $SEEKCTL_SERVER, else http://127.0.0.1:8080) the request
- * goes there, and http is possible to this machine only. Otherwise, and always with `socket` or
+ * With a key or `server` the request goes to a URL (`server`, else $SEEKCTL_SERVER, else
+ * http://127.0.0.1:8080), and http is possible to this machine only. Otherwise, and always with `socket` or
  * `data_dir`, it goes to the local socket: `socket`, else seekd.sock in `data_dir`, else $SEEKD_SOCKET,
  * else the system's. */
 struct client_where {

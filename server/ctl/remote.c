@@ -78,6 +78,11 @@ bool remote_flag(const struct remote *r, const char *option)
     return i < MAX_OPTIONS && r->flag[i];
 }
 
+bool remote_is_local(const struct remote *r)
+{
+    return client_is_local(r->client);
+}
+
 bool remote_wants_json(const struct remote *r)
 {
     return r->json;

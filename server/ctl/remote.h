@@ -83,6 +83,8 @@ int remote_run(const struct ctl_command *self, int argc, char **argv);
 const char *remote_arg(const struct remote *r, size_t i);              /* NULL beyond the last */
 const char *remote_value(const struct remote *r, const char *option); /* NULL when not given */
 bool remote_flag(const struct remote *r, const char *option);
+/* Whether the command acts as the machine's administrator, who is no person. */
+bool remote_is_local(const struct remote *r);
 
 /* Id of what `text` names. */
 bool remote_resolve(struct remote *r, enum remote_kind kind, const char *text, int64_t *id,

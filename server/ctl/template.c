@@ -22,7 +22,9 @@ static const struct remote_option options[] = {
     {"prefix", REMOTE_TEXT, "prefix", "TEXT", "names that begin so, such as zh/", "名称前缀，例如 zh/"},
     {"tag", REMOTE_TEXT, "tag", "TAG", "with this tag", "带此标签词"},
     {"note", REMOTE_TEXT, "note", "TEXT", "what changed, or why", "变更说明或理由"},
-    {"owner", REMOTE_PERSON, "owner_id", "LOGIN|ID", "whose new templates are", "新模板的所有者"},
+    {"owner", REMOTE_PERSON, "owner_id", "LOGIN|ID",
+     "whose new templates are; default: who acts, on the server's machine admin",
+     "新模板的所有者；默认为操作者，在服务器本机为 admin"},
     {"department", REMOTE_DEPARTMENT, "department_id", "PATH|ID", "who sees new ones; none: everybody",
      "哪个部门可见新模板；不给出则所有人可见"},
     {"label", REMOTE_TEXT, "label", "LABEL", "label for versions that are imported", "为导入的版本设置标签"},
@@ -107,6 +109,23 @@ static bool parse(const char *name, struct promptfile *out, struct err *e)
     return ok || err_prefix(e, "%s", name);
 }
 
+/* The machine's administrator is no person: what they bring in belongs to `admin`, the administrator of
+ * the first start, unless --owner names another. */
+static bool put_owner(struct remote *r, json_t *body, struct err *e)
+{
+    static const char login[] = "admin";
+    struct err why = ERR_INIT;
+    int64_t id;
+    if (!remote_is_local(r) || json_object_get(body, "owner_id"))
+        return true;
+    if (!remote_resolve(r, REMOTE_PERSON, login, &id, &why))
+        FAIL(e, ERR_ARG, "%s", lang_pick("say whose the new template is: --owner LOGIN",
+                                         "请指定新模板的所有者：--owner LOGIN"));
+    fprintf(stderr, lang_pick("new templates belong to %s (--owner LOGIN: to another person)\n",
+                              "新模板属于 %s（可用 --owner LOGIN 指定其他人员）\n"), login);
+    return !json_object_set_new(body, "owner_id", json_integer((json_int_t)id));
+}
+
 static bool send_version(struct remote *r, const char *name, json_t *body, json_t **answer,
                          struct err *e)
 {
@@ -122,7 +141,7 @@ static bool send_version(struct remote *r, const char *name, json_t *body, json_
     }
     if (!found) {
         json_object_set_new(body, "name", json_string(name));
-        return remote_send(r, "POST", "templates", body, 0, answer, e);
+        return put_owner(r, body, e) && remote_send(r, "POST", "templates", body, 0, answer, e);
     }
     json_object_del(body, "owner_id"); /* belong to new templates */
     json_object_del(body, "department_id");
@@ -331,13 +350,14 @@ static int run(struct remote *r)
 
 /* ---- folders ---------------------------------------------------------------------------------- */
 
-static int transfer(struct remote *r, const char *path)
+static int transfer(struct remote *r, const char *path, bool makes)
 {
     struct err e = ERR_INIT;
     char *folder = local_path(remote_arg(r, 0));
     json_t *answer = NULL, *body = json_pack("{s:s}", "folder", folder);
     bool ok = (body || err_set(&e, ERR_ARG, 0, __FILE__, __LINE__, "the path is not UTF-8")) &&
-              remote_fields(r, body, &e) && remote_send(r, "POST", path, body, 0, &answer, &e);
+              remote_fields(r, body, &e) && (!makes || put_owner(r, body, &e)) &&
+              remote_send(r, "POST", path, body, 0, &answer, &e);
     json_decref(body);
     free(folder);
     json_t *changes = json_object_get(answer, "changes");
@@ -348,12 +368,12 @@ static int transfer(struct remote *r, const char *path)
 
 static int import_folder(struct remote *r)
 {
-    return transfer(r, "templates/import");
+    return transfer(r, "templates/import", true);
 }
 
 static int export_folder(struct remote *r)
 {
-    return transfer(r, "templates/export");
+    return transfer(r, "templates/export", false);
 }
 
 /* ---- the table -------------------------------------------------------------------------------- */
