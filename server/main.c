@@ -306,6 +306,7 @@ static void block_signals(sigset_t *set)
     sigaddset(set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit of file sizes fails like one on a full disk */
 }
 
 static void reload(struct process *me)

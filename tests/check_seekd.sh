@@ -5,6 +5,7 @@ set -eu
 
 build=${SEEKD_BUILDDIR:-$(pwd)}
 bin=${SEEKD_SCRIPTED:-$build/tests/seekd_scripted}
+bin_ctl=$build/seekctl
 command -v curl >/dev/null || { echo "SKIP: curl is not installed"; exit 77; }
 work=$(mktemp -d)
 server=
@@ -96,6 +97,23 @@ eval "$line" >"$work/reply" 2>/dev/null || fail "the curl line to paste does not
 grep -q '"chat.completion"' "$work/reply" || fail "the curl line to paste gets no answer"
 stop INT
 ! grep -q "$key" "$work/err" || fail "the key stands in the log"
+
+# ---- a limit of file sizes: acts fail as on a full disk, and succeed when it is lifted
+start --data-dir "$work/data"
+admin="$bin_ctl dept create --data-dir $work/data"
+$admin before >/dev/null || fail "no department can be made"
+prlimit --pid "$server" --fsize="$(stat -c %s "$work/data/seekd.db-wal")":unlimited
+n=0
+while [ "$n" -lt 20 ] && $admin "full $n" >/dev/null 2>"$work/reply"; do
+    n=$((n + 1))
+done
+[ "$n" -lt 20 ] || fail "the limit of file sizes has no effect"
+kill -0 "$server" || fail "a limit of file sizes ends the server"
+grep -qi 'disk\|room\|space' "$work/reply" || fail "the refusal does not say why"
+prlimit --pid "$server" --fsize=unlimited
+$admin after >/dev/null || fail "no recovery when there is room again"
+$bin_ctl audit verify --data-dir "$work/data" >/dev/null || fail "the audit chain is broken"
+stop
 
 # ---- a key file: made at the first start, used at the second
 start --api-key-file "$work/keys"

@@ -170,6 +170,8 @@ bool admission_begin(const struct admission_ask *ask, struct admission **out, st
     if (!limits_admit(a->service->limits, &limits, &a->ticket, &why)) {
         refuse_limit(e, &why);
     } else if (open_row(a, ask, &cause)) {
+        if (ask->class == LEDGER_BATCH) /* nobody waits for it */
+            a->ticket.weight = LIMITS_LEAST_WEIGHT;
         *out = a;
         return true;
     } else {
