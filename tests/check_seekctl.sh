@@ -50,11 +50,14 @@ refused() {
     [ -z "$text" ] || grep -q -- "$text" "$work/reply" || fail "seekctl $* does not say: $text"
 }
 
+# start FOLDER [OPTION...]
 start() {
+    folder=$1
+    shift
     : >"$work/out"
-    echo scripted >"$work/scripted.gguf"
-    "$build/tests/seekd_scripted" --model "$work/scripted.gguf" --listen 127.0.0.1:0 --data-dir "$1" \
-        >"$work/out" 2>"$work/err" &
+    [ -f "$work/scripted.gguf" ] || echo scripted >"$work/scripted.gguf"
+    "$build/tests/seekd_scripted" --model "$work/scripted.gguf" --listen 127.0.0.1:0 \
+        --data-dir "$folder" "$@" >"$work/out" 2>"$work/err" &
     server=$!
     url=
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
@@ -161,6 +164,133 @@ stop
 printf 'x' | dd of="$work/plain.db" bs=1 seek=5000 conv=notrunc 2>/dev/null
 refused 'sha256' restore "$work/plain.db" --check
 LC_ALL=zh_CN.UTF-8 "$ctl" --help | grep -q '用法' || fail "no Chinese help"
+
+# ---- what a key is and where it may go
+start "$work/second"
+ok 'key written to' key create chen.jie --name cli --scopes edit,templates --save "$work/cli.key"
+[ "$(stat -c %a "$work/cli.key")" = 600 ] || fail "others may read the new key"
+refused 'cannot be created' key create chen.jie --name cli --scopes edit --save "$work/cli.key"
+SEEKCTL_SERVER=$url
+export SEEKCTL_SERVER
+ok 'works/handover' template list --key-file "$work/cli.key"
+refused 'may not' user create x --department Works --roles user --key-file "$work/cli.key"
+refused 'administrator' template list --key-file "$work/cli.key" --data-dir "$work/second"
+refused 'needs a key' template list --server "$url"
+refused 'in the clear' template list --key-file "$work/cli.key" --server http://192.0.2.7:8080
+SEEKCTL_KEY=$(cat "$work/cli.key")
+export SEEKCTL_KEY
+ok 'works/handover' template list
+ok 'OK    database' doctor
+unset SEEKCTL_KEY
+printf 'no key at all\n' >"$work/odd.key"
+chmod 600 "$work/odd.key"
+refused 'one API key' template list --key-file "$work/odd.key"
+chmod 644 "$work/cli.key"
+refused 'chmod go=' template list --key-file "$work/cli.key"
+chmod 600 "$work/cli.key"
+unset SEEKCTL_SERVER
+sed 's/first/second/' "$work/my.prompt" | sed 's|works/handover|works/new|' >"$work/new.prompt"
+ok 'new templates belong to admin' template save works/new "$work/new.prompt"
+stop
+
+# ---- certificates
+# made NAME DAYS FROM TO: NAME.pem and NAME.key, for 127.0.0.1 and seekd.example.
+made() {
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=seekd $1" \
+        -keyout "$work/$1.key" -out "$work/csr" 2>"$work/reply" &&
+        : >"$work/index" && openssl ca -batch -selfsign -config "$work/ca.cnf" -create_serial \
+        -startdate "$2" -enddate "$3" -keyfile "$work/$1.key" -in "$work/csr" -notext \
+        -out "$work/$1.pem" 2>"$work/reply" || fail "openssl cannot make $1"
+}
+
+# Days from now as openssl wants them.
+at() {
+    date -u -d "$1 days" +%Y%m%d%H%M%SZ
+}
+
+# looked WHAT NAME KEY HOSTS: what the doctor says of a proxy with these.
+looked() {
+    start "$work/second" --proxy-certificate "$work/$2.pem" --proxy-certificate-key "$work/$3.key" \
+        --allowed-hosts "$4"
+    "$ctl" doctor >"$work/reply" 2>&1 && status=OK || status=FAIL
+    case $1 in FAIL*) bad=FAIL ;; *) bad=OK ;; esac
+    [ "$status" = "$bad" ] || fail "doctor ends with $status"
+    grep -q "^$1" "$work/reply" || fail "doctor does not say: $1"
+    stop
+}
+
+if command -v openssl >/dev/null; then
+    cat >"$work/ca.cnf" <<C
+[ca]
+default_ca = d
+[d]
+database = $work/index
+serial = $work/serial
+new_certs_dir = $work
+default_md = sha256
+policy = p
+x509_extensions = x
+unique_subject = no
+[p]
+commonName = supplied
+[x]
+subjectAltName = DNS:seekd.example, IP:127.0.0.1
+basicConstraints = CA:TRUE
+C
+    made good "$(at -1)" "$(at 300)"
+    made soon "$(at -1)" "$(at 10)"
+    made old "$(at -20)" "$(at -10)"
+    made early "$(at 10)" "$(at 300)"
+    chmod 600 "$work"/*.key
+    looked 'OK    certificate  .*"seekd good", until' good good seekd.example
+    looked 'WARN  certificate  .*"seekd soon" expires on .* in 9 days' soon soon ''
+    looked 'FAIL  certificate  .*"seekd old" expired on' old old ''
+    looked 'FAIL  certificate  .*"seekd early" is not valid before' early early ''
+    looked 'FAIL  certificate  .*soon.key is not the private key of' good soon ''
+    looked 'FAIL  certificate  .*does not hold for other.example' good good seekd.example,other.example
+    chmod 644 "$work/good.key"
+    looked 'FAIL  permissions  others may use .*good.key' good good ''
+    chmod 600 "$work/good.key"
+    cat "$work/good.pem" "$work/old.pem" >"$work/chain.pem"
+    looked 'FAIL  certificate  .*"seekd old" expired on' chain good ''
+    echo 'no certificate' >"$work/none.pem"
+    looked 'FAIL  certificate  .*none.pem holds no certificate' none good ''
+
+    # https: whose certificate is not vouched for gets no key
+    port=$(sed -n 's|.*:\([0-9]*\)/v1$|\1|p' "$work/out")
+    openssl s_server -accept "127.0.0.1:$port" -cert "$work/good.pem" -key "$work/good.key" -www -quiet \
+        >"$work/tls" 2>&1 &
+    servers=$!
+    sleep 1
+    refused 'certificate' template list --key-file "$work/cli.key" --server "https://127.0.0.1:$port"
+    refused 'no JSON' template list --key-file "$work/cli.key" --server "https://127.0.0.1:$port" \
+        --ca-file "$work/good.pem"
+    kill "$servers"
+    wait "$servers" || true
+    servers=
+else
+    echo "SKIP: openssl is not installed, certificates are not looked at"
+fi
+
+# ---- the model file, the folder
+start "$work/second"
+ok 'SKIP  model file' doctor --quick
+printf 'x' >>"$work/scripted.gguf"
+refused 'FAIL  model file .* is not the file' doctor
+rm "$work/scripted.gguf.sha256"
+ok 'SHA-256 recorded in' doctor --record
+(cd "$work" && sha256sum scripted.gguf >SHA256SUMS && rm scripted.gguf.sha256)
+ok 'SHA-256 as in .*SHA256SUMS' doctor
+echo 'nothing' >"$work/SHA256SUMS"
+refused 'FAIL  model file .*says nothing about' doctor
+rm "$work/SHA256SUMS"
+chmod 755 "$work/second"
+refused 'FAIL  permissions  others may use .*second: chmod go=' doctor
+chmod 700 "$work/second"
+ok 'OK    permissions' doctor
+LC_ALL=zh_CN.UTF-8 ok 'OK    权限' doctor
+stop
+refused 'FAIL  server  .*no server answers' doctor --data-dir "$work/second"
 
 # ---- the runbooks
 # Commands are the indented lines; "# -> TEXT" is what they print. Servers of the book run on the scripted

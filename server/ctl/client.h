@@ -18,9 +18,9 @@ struct client;
  * first line of `key_file`, else $SEEKCTL_KEY.
  *
  * With a key or `server` the request goes to a URL (`server`, else $SEEKCTL_SERVER, else
- * http://127.0.0.1:8080), and http is possible to this machine only. Otherwise, and always with `socket` or
- * `data_dir`, it goes to the local socket: `socket`, else seekd.sock in `data_dir`, else $SEEKD_SOCKET,
- * else the system's. */
+ * http://127.0.0.1:8080), and http is possible to this machine only. Otherwise, and always with `socket`
+ * or `data_dir`, it goes to the local socket: `socket`, else seekd.sock in `data_dir`, else
+ * $SEEKD_SOCKET, else the system's. */
 struct client_where {
     const char *socket, *data_dir;
     const char *server, *ca_file, *key_file; /* ca_file: PEM; NULL = the system's */

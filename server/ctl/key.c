@@ -23,7 +23,7 @@ static const struct remote_option options[] = {
      "可用模板；末尾可用 *"},
     {"networks", REMOTE_LIST, "networks", "N,...|all", "where from, such as 10.0.0.0/8",
      "来源网络，例如 10.0.0.0/8"},
-    {"save", REMOTE_TEXT, NULL, "FILE", "write the key to this new file (mode 0600), not to the terminal",
+    {"save", REMOTE_TEXT, NULL, "FILE", "write the key to this new file (mode 0600), not to the screen",
      "将密钥写入此新文件（权限 0600），不在终端显示"},
     {"expires", REMOTE_TIME, "expires_at", "DATE|none", "last moment, such as 2027-01-01",
      "过期时间，例如 2027-01-01"},
