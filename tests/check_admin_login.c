@@ -57,8 +57,30 @@ START_TEST(a_login_gives_a_cookie_that_scripts_cannot_read)
     ck_assert(json_is_false(admin_at(v, "must_change_password")));
     ck_assert(!strstr(buf_str(&rig.last.body), right));
     json_decref(v);
+}
+END_TEST
+
+/* What browsers ask of __Host-: Secure, the path /, no Domain. */
+START_TEST(a_cookie_for_https_is_bound_to_the_host)
+{
+    struct browser b;
+    char headers[256];
+    browser_enter(&b, &rig, BY_USER, right);
     rig.server.service->secure_cookies = true;
     ck_assert_int_eq(browser_try(&rig, "王伟", right), 200);
+    ck_assert_int_eq(sscanf(cookie_of(&rig), "__Host-seekd_session=%43[^;]", b.token), 1);
+    ck_assert(strstr(cookie_of(&rig), "; Path=/;"));
+    ck_assert(strstr(cookie_of(&rig), "; Secure"));
+    ck_assert(!strstr(cookie_of(&rig), "Domain"));
+    /* another host of the domain could have set the other name */
+    browser_refused(&b, "GET", "/admin/v1/me", NULL, NULL, 401, "missing_api_key");
+    snprintf(headers, sizeof headers, "Cookie: __Host-seekd_session=%s\r\n", b.token);
+    json_t *v = admin_call(&rig, BY_NOBODY, "GET", "/admin/v1/me", headers, NULL, 200);
+    snprintf(headers + strlen(headers), sizeof headers - strlen(headers), "X-CSRF-Token: %s\r\n",
+             admin_text(v, "csrf_token"));
+    json_decref(v);
+    admin_expect(&rig, BY_NOBODY, "POST", "/admin/v1/logout", headers, NULL, 204);
+    ck_assert(!strncmp(cookie_of(&rig), "__Host-seekd_session=; ", 23));
     ck_assert(strstr(cookie_of(&rig), "; Secure"));
 }
 END_TEST
@@ -82,6 +104,73 @@ START_TEST(changes_by_cookie_need_the_csrf_token)
     snprintf(b.csrf, sizeof b.csrf, "%s", admin_text(v, "csrf_token"));
     json_decref(v);
     browser_expect(&b, "POST", "/admin/v1/logout", NULL, NULL, 204);
+}
+END_TEST
+
+/* The Host is "localhost" in every request here. */
+START_TEST(changes_by_cookie_come_from_our_own_pages)
+{
+    static const struct {
+        const char *headers;
+        bool taken;
+    } cases[] = {
+        {"", true},
+        {"Origin: http://localhost\r\n", true},
+        {"Origin: https://LOCALHOST\r\nSec-Fetch-Site: same-origin\r\n", true},
+        {"Origin: http://localhost:80\r\n", true},
+        {"Sec-Fetch-Site: none\r\n", true},
+        {"Origin: http://localhost:443\r\n", false},
+        {"Origin: http://localhost:8081\r\n", false},
+        {"Origin: http://localhost.evil.example\r\n", false},
+        {"Origin: http://evil.localhost\r\n", false},
+        {"Origin: http://local\r\n", false},
+        {"Origin: http://localhost/\r\n", false},
+        {"Origin: localhost\r\n", false},
+        {"Origin: ftp://localhost\r\n", false},
+        {"Origin: http://\r\n", false},
+        {"Origin: null\r\n", false},
+        {"Origin: \r\n", false},
+        {"Sec-Fetch-Site: same-site\r\n", false},
+        {"Sec-Fetch-Site: cross-site\r\n", false},
+        {"Origin: http://localhost\r\nSec-Fetch-Site: cross-site\r\n", false},
+        {"Origin: http://evil.example\r\nSec-Fetch-Site: same-origin\r\n", false},
+    };
+    const char *path = "/admin/v1/me/sessions/0123456789abcdef"; /* which nobody has */
+    struct browser b;
+    browser_enter(&b, &rig, BY_USER, right);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *v = browser_call(&b, "DELETE", path, cases[i].headers, NULL,
+                                 cases[i].taken ? 404 : 403);
+        ck_assert_msg(!strcmp(admin_text(v, "error/code"),
+                              cases[i].taken ? "not_found" : "origin_not_allowed"),
+                      "%s: %s", cases[i].headers, buf_str(&rig.last.body));
+        json_decref(v);
+    }
+    /* reading is not asked, nor are keys, which no browser adds by itself */
+    browser_expect(&b, "GET", "/admin/v1/me", "Origin: http://evil.example\r\n", NULL, 200);
+    admin_expect(&rig, BY_ADMIN, "DELETE", path, "Origin: http://evil.example\r\n", NULL, 404);
+    browser_refused(&b, "DELETE", path,
+                    "Origin: http://localhost\r\nOrigin: http://evil.example\r\n", NULL, 400,
+                    "bad_http_request");
+}
+END_TEST
+
+START_TEST(pages_over_plain_http_change_nothing_of_https)
+{
+    struct session_secret secret;
+    struct err e = ERR_INIT;
+    char headers[512];
+    const char *path = "/admin/v1/me/sessions/0123456789abcdef";
+    rig.server.service->secure_cookies = true;
+    ck_assert_msg(session_open(rig.server.service->auth, rig.person[BY_USER].id, "127.0.0.1", "",
+                               "", session_clock_s(), &secret, &e), "%s", e.msg);
+    int n = snprintf(headers, sizeof headers,
+                     "Cookie: __Host-seekd_session=%s\r\nX-CSRF-Token: %s\r\nOrigin: ",
+                     secret.token, secret.csrf);
+    snprintf(headers + n, sizeof headers - (size_t)n, "http://localhost\r\n");
+    admin_refused(&rig, BY_NOBODY, "DELETE", path, headers, NULL, 403, "origin_not_allowed");
+    snprintf(headers + n, sizeof headers - (size_t)n, "https://localhost:443\r\n");
+    admin_refused(&rig, BY_NOBODY, "DELETE", path, headers, NULL, 404, "not_found");
 }
 END_TEST
 
@@ -727,7 +816,10 @@ int main(void)
     TCase *tc = tcase_create("passwords");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_login_gives_a_cookie_that_scripts_cannot_read);
+    tcase_add_test(tc, a_cookie_for_https_is_bound_to_the_host);
     tcase_add_test(tc, changes_by_cookie_need_the_csrf_token);
+    tcase_add_test(tc, changes_by_cookie_come_from_our_own_pages);
+    tcase_add_test(tc, pages_over_plain_http_change_nothing_of_https);
     tcase_add_test(tc, a_logout_ends_the_session_and_takes_the_cookie);
     tcase_add_test(tc, a_key_ends_nobodys_session);
     tcase_add_test(tc, unknown_logins_and_wrong_passwords_are_answered_alike);

@@ -30,10 +30,10 @@ json_t *admin_principal_json(const struct principal *p, const char *session)
 
 void admin_session_cookie(const struct api_call *call, struct api_answer *answer, const char *token)
 {
-    api_answer_header(answer, "Set-Cookie",
-                      API_SESSION_COOKIE "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s",
-                      token ? token : "", token ? (int)SESSION_LIFE_S : 0,
-                      call->service->secure_cookies ? "; Secure" : "");
+    bool secure = call->service->secure_cookies;
+    api_answer_header(answer, "Set-Cookie", "%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s",
+                      secure ? API_SESSION_COOKIE_SECURE : API_SESSION_COOKIE, token ? token : "",
+                      token ? (int)SESSION_LIFE_S : 0, secure ? "; Secure" : "");
 }
 
 /* ---- from outside ----------------------------------------------------------------------------- */

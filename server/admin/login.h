@@ -1,7 +1,8 @@
 /* What the ways to log in share: somebody from outside becomes a person of ours, a session becomes a
  * cookie and a description of who it belongs to.
  *
- * Cookie: seekd_session, HttpOnly, SameSite=Strict, for the whole site, Secure when service says so.
+ * Cookie: seekd_session, HttpOnly, SameSite=Strict, for the whole site; __Host-seekd_session and Secure
+ * when service says so.
  * Thread: workers.
  */
 #ifndef SEEKD_ADMIN_LOGIN_H

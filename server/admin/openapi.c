@@ -262,7 +262,8 @@ static json_t *components(void)
         header_json("X-Reason", "why, for the audit log; percent-encoded UTF-8"), "securitySchemes",
         "key", "type", "http", "scheme", "bearer", "session", "type", "apiKey", "in", "cookie",
         "name", API_SESSION_COOKIE, "description",
-        "of POST /admin/v1/login; changes also need its X-CSRF-Token");
+        "of POST /admin/v1/login (" API_SESSION_COOKIE_SECURE " where secure_cookies is set); changes "
+        "also need its X-CSRF-Token and must come from a page of this server");
 }
 
 json_t *admin_openapi(void)

@@ -36,8 +36,10 @@ struct api_query {
     const char *name, *value; /* decoded */
 };
 
-/* Name of the session's cookie. */
+/* Names of the session's cookie. The second when cookies go over https only: then browsers take it from
+ * no other host of the same domain and from no plain connection. */
 #define API_SESSION_COOKIE "seekd_session"
+#define API_SESSION_COOKIE_SECURE "__Host-" API_SESSION_COOKIE
 
 /* One request. Everything is borrowed until the handler returns, but model, service and runner, which
  * stay as long as the server. */

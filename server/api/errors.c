@@ -27,6 +27,7 @@ static const struct {
     [API_WRONG_KEY] = {401, "authentication_error", "invalid_api_key", 0},
     [API_WRONG_LOGIN] = {401, "authentication_error", "wrong_login", 0},
     [API_CSRF] = {403, "permission_error", "csrf_token_missing", 0},
+    [API_ORIGIN] = {403, "permission_error", "origin_not_allowed", 0},
     [API_DENIED] = {403, "permission_error", "not_allowed", 0},
     [API_PASSWORD_DUE] = {403, "permission_error", "password_change_needed", 0},
     [API_HOST_NOT_ALLOWED] = {403, "permission_error", "host_not_allowed", 0},

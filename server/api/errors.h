@@ -23,6 +23,7 @@ enum api_code {
     API_WRONG_LOGIN,        /* login or password */
     API_HOST_NOT_ALLOWED,
     API_CSRF,               /* a change by cookie without its token */
+    API_ORIGIN,             /* a change by cookie from a page of another site */
     API_DENIED,             /* this caller may not do it */
     API_PASSWORD_DUE,       /* a new password must be chosen first */
     API_NO_ROUTE,

@@ -26,6 +26,7 @@
 #include "http/route.h"
 #include "http/watch.h"
 #include "http/workers.h"
+#include "service/service.h"
 
 enum exchange_phase {
     EXCHANGE_HEAD,
@@ -38,7 +39,7 @@ enum exchange_phase {
 };
 
 enum { ID_TEXT = 24 + 1, DISCARD_MAX = 1 << 20, WHOLE_MAX = 128 << 20, SSE_MAX = 128 << 20,
-       SSE_BLOCK = 4096, ADDRESS_TEXT = 64 };
+       SSE_BLOCK = 4096, ADDRESS_TEXT = 64, REASON_BYTES = 1000 };
 
 /* What a handler may want to know of the head; copies, because the connection's memory is reused. */
 struct head_facts {
@@ -112,10 +113,28 @@ static enum MHD_Result add_query(void *user, enum MHD_ValueKind kind, const char
         return MHD_NO;
     }
     char *n = mem_strdup(name), *v = mem_strdup(value ? value : "");
-    f->bad_query |= !route_decode(n, true) || !route_decode(v, true);
+    f->bad_query |= !route_decode(n, true) || !route_decode(v, true) ||
+                    !utf8_valid(n, strlen(n)) || !utf8_valid(v, strlen(v));
     for (size_t i = 0; i < f->n_query; i++)
         f->bad_query |= !strcmp(f->query[i].name, n);
     f->query[f->n_query++] = (struct api_query){.name = n, .value = v};
+    return MHD_YES;
+}
+
+struct cookies {
+    const char *name, *value; /* of the one that is looked for */
+    unsigned n;
+};
+
+static enum MHD_Result add_cookie(void *user, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    struct cookies *c = user;
+    (void)kind;
+    if (!strcmp(name, c->name)) {
+        c->value = value;
+        c->n++;
+    }
     return MHD_YES;
 }
 
@@ -148,17 +167,26 @@ static bool is_plain(const char *text)
     return utf8_valid(text, strlen(text));
 }
 
+static bool has_secure_cookies(const struct app *app)
+{
+    return app->service && app->service->secure_cookies;
+}
+
 static void head_facts_read(struct exchange *x, const struct guard_head *h)
 {
     struct head_facts *f = &x->head;
-    const char *session = MHD_lookup_connection_value(x->mhd, MHD_COOKIE_KIND, API_SESSION_COOKIE);
+    struct cookies sessions = {.name = has_secure_cookies(x->server->app) ? API_SESSION_COOKIE_SECURE
+                                                                          : API_SESSION_COOKIE};
     read_address(x);
-    f->session = session ? mem_strdup(session) : NULL;
+    MHD_get_connection_values(x->mhd, MHD_COOKIE_KIND, add_cookie, &sessions);
+    /* Of two, one was planted by somebody who could not read the browser's own: neither counts. */
+    f->session = sessions.n == 1 && sessions.value ? mem_strdup(sessions.value) : NULL;
     f->agent = copy_field(&h->user_agent);
     f->cookies = copy_field(&h->cookie);
     f->if_match = copy_field(&h->if_match);
     f->reason = copy_field(&h->reason);
-    f->bad_reason = f->reason && (!route_decode(f->reason, false) || !is_plain(f->reason));
+    f->bad_reason = f->reason && (!route_decode(f->reason, false) || !is_plain(f->reason) ||
+                                  strlen(f->reason) > REASON_BYTES);
     MHD_get_connection_values(x->mhd, MHD_GET_ARGUMENT_KIND, add_query, f);
 }
 
@@ -439,7 +467,8 @@ static bool check_facts(const struct exchange *x, struct api_error *e)
     const struct head_facts *f = &x->head;
     if (f->bad_reason)
         return api_fail(e, API_BAD_HTTP, NULL,
-                        "X-Reason must be percent-encoded UTF-8 without control characters.");
+                        "X-Reason must be percent-encoded UTF-8 without control characters, at "
+                        "most %d bytes.", REASON_BYTES);
     if (f->bad_query)
         return api_fail(e, API_BAD_HTTP, NULL,
                         "The query has malformed, repeated or more than %d parameters.", API_QUERY);
@@ -461,7 +490,8 @@ static bool check_head(struct exchange *x, const struct guard_head *h, const cha
     }
     if (!guard_check(h, version, e))
         return false;
-    if (opt->loopback_hosts_only && x->conn->port == PORT_MAIN &&
+    if (opt->loopback_hosts_only &&
+        (x->conn->port == PORT_MAIN || x->conn->port == PORT_ADMIN) &&
         !guard_host_allowed(h->host.count ? h->host.value : "", opt->allowed_hosts))
         return api_fail(e, API_HOST_NOT_ALLOWED, NULL,
                         "This server answers only to the names in its allowed_hosts.");

@@ -46,6 +46,8 @@ void guard_add(struct guard_head *h, const char *name, size_t name_len, const ch
         {"x-reason", &h->reason},
         {"cookie", &h->cookie},
         {"user-agent", &h->user_agent},
+        {"origin", &h->origin},
+        {"sec-fetch-site", &h->sec_fetch_site},
     };
     h->n_fields++;
     h->bad_name |= name_len == 0;
@@ -179,6 +181,8 @@ bool guard_check(const struct guard_head *h, const char *version, struct api_err
     if (h->csrf_token.count > 1 || h->if_match.count > 1 || h->reason.count > 1 ||
         h->cookie.count > 1)
         return bad(e, "X-CSRF-Token, If-Match, X-Reason and Cookie may be given once.");
+    if (h->origin.count > 1 || h->sec_fetch_site.count > 1)
+        return bad(e, "Origin and Sec-Fetch-Site may be given once.");
     if (h->expect.count && strcasecmp(h->expect.value, "100-continue"))
         return bad(e, "The only Expect taken is '100-continue'.");
     return true;
@@ -259,6 +263,38 @@ bool guard_host_allowed(const char *host, const char *allowed)
         p += strspn(p, ", \t");
     }
     return false;
+}
+
+/* Length of an authority without the port that its scheme has anyway. */
+static size_t without_port(const char *authority, const char *port)
+{
+    size_t len = strlen(authority), n = strlen(port);
+    return len > n && !strcmp(authority + len - n, port) ? len - n : len;
+}
+
+static bool names_host(const char *origin, const char *host, bool https)
+{
+    static const struct {
+        const char *scheme, *port;
+        bool secure;
+    } schemes[] = {{"https://", ":443", true}, {"http://", ":80", false}};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        const char *port = schemes[i].port;
+        size_t n = strlen(schemes[i].scheme);
+        if (strncasecmp(origin, schemes[i].scheme, n) || (https && !schemes[i].secure))
+            continue;
+        return same_name(origin + n, without_port(origin + n, port), host,
+                         without_port(host, port));
+    }
+    return false;
+}
+
+bool guard_same_origin(const struct guard_head *h, bool https)
+{
+    const char *site = h->sec_fetch_site.value, *origin = h->origin.value;
+    if (site && strcmp(site, "same-origin") && strcmp(site, "none")) /* none: the user typed it */
+        return false;
+    return !origin || (h->host.count && names_host(origin, h->host.value, https));
 }
 
 bool guard_credential(const struct guard_head *h, const char **key, size_t *len,

@@ -22,7 +22,8 @@ struct guard_field {
 
 struct guard_head {
     struct guard_field host, content_length, transfer_encoding, content_type, content_encoding,
-        authorization, x_api_key, expect, csrf_token, if_match, reason, cookie, user_agent;
+        authorization, x_api_key, expect, csrf_token, if_match, reason, cookie, user_agent, origin,
+        sec_fetch_site;
     char *basic_password; /* of 'Authorization: Basic': the API key of clients that know nothing else;
                            * owned, see guard_release */
     unsigned n_fields;
@@ -57,6 +58,11 @@ bool guard_has_body(const struct guard_head *h);
 /* True when the Host names this machine itself (localhost, 127.x.x.x, [::1]), with or without a
  * port, or one of the names in `allowed` (separated by commas or spaces; NULL = none). */
 bool guard_host_allowed(const char *host, const char *allowed);
+
+/* False when a browser says that a page from elsewhere sends this: Origin other than the Host (of https,
+ * when `https`), or Sec-Fetch-Site other than same-origin. Clients other than
+ * browsers send neither. */
+bool guard_same_origin(const struct guard_head *h, bool https);
 
 /* The one credential of the request: *key borrowed, NULL when there is none. False when there are
  * two, or one that cannot be read. */

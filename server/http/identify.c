@@ -43,6 +43,10 @@ static bool by_session(const struct identify *who, struct key_grant *grant, stru
         return api_fail(e, API_NO_KEY, NULL, "The session has ended; log in again.");
     }
     const struct guard_field *csrf = &who->head->csrf_token;
+    if (who->changes && !guard_same_origin(who->head, who->app->service->secure_cookies))
+        return api_fail(e, API_ORIGIN, NULL,
+                        "A change by cookie must come from a page of this server (Origin and Host "
+                        "must agree; a proxy in front must pass on Host).");
     if (who->changes && (csrf->count != 1 || !session_csrf_holds(who->session, csrf->value)))
         return api_fail(e, API_CSRF, NULL,
                         "A change from the web page must carry its token in X-CSRF-Token.");
