@@ -16,6 +16,7 @@
 #include "fake_engine.h"
 #include "store/store.h"
 #include "testfile.h"
+#include "usage/limits.h"
 #include "usage/query.h"
 
 #define TEMPLATES "/admin/v1/templates"
@@ -248,7 +249,9 @@ START_TEST(splits_a_label)
     admin_expect(&rig, BY_APPROVER, "PUT", MINUTES "/labels/staging/protection", admin_if_match(3),
                  "{\"protected\": true}", 200);
     admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(4), NULL, 409);
-    admin_expect(&rig, BY_LOCAL, "PUT", MINUTES "/labels/staging/protection", admin_if_match(4),
+    admin_refused(&rig, BY_APPROVER, "PUT", MINUTES "/labels/staging/protection", admin_if_match(4),
+                  "{\"protected\": false}", 403, "not_allowed");
+    admin_expect(&rig, BY_ADMIN, "PUT", MINUTES "/labels/staging/protection", admin_if_match(4),
                  "{\"protected\": false}", 200);
     admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(5), NULL, 204);
     admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(5), NULL, 404);
@@ -640,6 +643,7 @@ START_TEST(every_test_is_in_the_ledger)
     ck_assert_msg(store_read(rig.server.service->store, count_rows, &c, &e), "%s", e.msg);
     ck_assert_int_eq(c.rows, 3);
     ck_assert_int_eq(c.batch, 3);
+    ck_assert_uint_eq(fake_engine_weight(rig.server.engine), LIMITS_LEAST_WEIGHT);
 }
 END_TEST
 

@@ -864,6 +864,23 @@ START_TEST(four_eyes)
     ck_assert_ptr_nonnull(strstr(last_audit().after, out.hash));
     ck_assert_int_eq(move_fails(&ann, "a", "production", 1, 0), ERR_DENIED);
     move(&fay, "a", "production", 1, 0);
+    /* who writes and approves does not get around it: the protection stays on, for the label that
+     * is born with it and for others */
+    ck_assert(try_save(&bob, "a", says("two"), 1, &out, &e));
+    move(&bob, "a", "staging", 1, 0);
+    ck_assert(registry_label_protect(registry, as(&fay, ""), "a", "staging", 1, true, &e));
+    static const char *const both[] = {"production", "staging"};
+    for (size_t i = 0; i < 2; i++) {
+        int64_t revision = revision_of("a", both[i]);
+        ck_assert_int_eq(move_fails(&bob, "a", both[i], 2, revision), ERR_CONFLICT);
+        ck_assert(!registry_label_protect(registry, as(&bob, ""), "a", both[i], revision, false, &e));
+        ck_assert_int_eq(e.code, ERR_DENIED);
+        ck_assert(!registry_label_delete(registry, as(&bob, ""), "a", both[i], revision, &e));
+        ck_assert_int_eq(number_of("a", both[i]), 1);
+    }
+    ck_assert(registry_label_protect(registry, as(&dan, "retired"), "a", "staging", 2, false, &e));
+    ck_assert_str_eq(last_audit().action, "label.protect");
+    ck_assert_str_eq(last_audit().actor, "dan");
     /* an approval is not taken back while production relies on it */
     ck_assert(!review(&fay, "a", 1, STATE_REJECTED, &e));
     ck_assert_int_eq(e.code, ERR_CONFLICT);
@@ -929,7 +946,7 @@ START_TEST(protected_labels_reach_approved_parts_only)
     ck_assert_int_eq(move_fails(&bob, "whole", "production", 2, 1), ERR_CONFLICT);
     ck_assert(registry_label_protect(registry, as(&bob, ""), "part", "staging", 1, true, &e));
     move(&bob, "whole", "production", 2, 1);
-    ck_assert(!registry_label_protect(registry, as(&bob, ""), "part", "staging", 2, false, &e));
+    ck_assert(!registry_label_protect(registry, as(&dan, ""), "part", "staging", 2, false, &e));
     ck_assert_int_eq(e.code, ERR_CONFLICT);
     ck_assert(!registry_label_protect(registry, as(&ann, ""), "part", "staging", 2, false, &e));
     ck_assert_int_eq(e.code, ERR_DENIED);

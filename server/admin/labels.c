@@ -184,7 +184,7 @@ static const struct route rows[] = {
      .summary = "Move a label back to where it was before its last move"},
     {"PUT", "/admin/v1/templates/{name}/labels/{label}/protection", EDITORIAL,
      .body_bytes = ADMIN_BODY, .handler = protect, .body = &PROTECTION,
-     .summary = "Protect a label, or no longer"},
+     .summary = "Protect a label (approvers), or no longer (administrators)"},
     {"PUT", "/admin/v1/templates/{name}/labels/{label}/canary", EDITORIAL,
      .body_bytes = ADMIN_BODY, .handler = canary, .body = &CANARY,
      .summary = "Another version for some callers of a label"},

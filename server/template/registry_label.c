@@ -77,6 +77,14 @@ static bool may_move(const struct registry_act *act, bool is_protected, struct e
     return is_protected ? rdb_may_approve(act->who, e) : rdb_may_write(act->who, e);
 }
 
+/* Otherwise whoever writes and approves could publish alone: nothing asks for approval without it. */
+static bool may_unprotect(const struct principal *who, struct err *e)
+{
+    if (!who->local && !(who->roles & ROLE_ADMIN))
+        FAIL(e, ERR_DENIED, "only an administrator may take the protection off a label");
+    return true;
+}
+
 /* What every act on an existing label begins with. */
 static bool find(struct store_db *db, const struct registry_act *act, const char *name,
                  const char *label, int64_t revision, struct rdb_template *t, struct label_row *row,
@@ -230,8 +238,8 @@ bool registry_label_protect(struct registry *r, const struct registry_act *act, 
 {
     struct label_call call = {
         .act = act, .name = name, .label = label, .revision = revision, .protect = protect};
-    return rdb_may_approve(act->who, e) && check_name(label, e) &&
-           store_write(r->store, run_protect, &call, e);
+    return (protect ? rdb_may_approve(act->who, e) : may_unprotect(act->who, e)) &&
+           check_name(label, e) && store_write(r->store, run_protect, &call, e);
 }
 
 static bool check_not_included(struct store_db *db, const struct rdb_template *t, const char *label,
