@@ -196,9 +196,10 @@ stop
 # ---- certificates
 # made NAME DAYS FROM TO: NAME.pem and NAME.key, for 127.0.0.1 and seekd.example.
 made() {
+    : >"$work/index"
     openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=seekd $1" \
         -keyout "$work/$1.key" -out "$work/csr" 2>"$work/reply" &&
-        : >"$work/index" && openssl ca -batch -selfsign -config "$work/ca.cnf" -create_serial \
+        openssl ca -batch -selfsign -config "$work/ca.cnf" -create_serial \
         -startdate "$2" -enddate "$3" -keyfile "$work/$1.key" -in "$work/csr" -notext \
         -out "$work/$1.pem" 2>"$work/reply" || fail "openssl cannot make $1"
 }
@@ -296,6 +297,7 @@ refused 'FAIL  server  .*no server answers' doctor --data-dir "$work/second"
 # Commands are the indented lines; "# -> TEXT" is what they print. Servers of the book run on the scripted
 # engine and a free port.
 serve() {
+    : >"$work/out"
     "$build/tests/seekd_scripted" --model deploy/demo/seekd-demo.gguf --listen 127.0.0.1:0 \
         --data-dir "$1" >"$work/out" 2>"$work/err" &
     servers="$servers $!"
