@@ -645,6 +645,7 @@ START_TEST(csv_is_plain_text)
     ck_assert_str_eq(cell(csv, N, "template_id"), "");
     ck_assert_str_eq(cell(csv, N, "completion_tokens"), "50");
     ck_assert_str_eq(cell(csv, N, "ttft_ms"), "300");
+    ck_assert_str_eq(cell(csv, N, "duration_ms"), "3000");
     csv = csv_of(BY_ADMIN, TOTALS "&by=model&format=csv", "usage-totals-2026-11-10-2026-11-12.csv");
     ck_assert_uint_eq(csv_rows(csv), N);
     unsigned found = 0;
@@ -689,6 +690,44 @@ START_TEST(csv_has_names_and_filters)
                  "usage-requests-2026-11-10-2026-11-12.csv");
     ck_assert_uint_eq(csv_rows(csv), 1);
     ck_assert_str_eq(cell(csv, 1, "request_id"), "req_4");
+}
+END_TEST
+
+/* Beside every number what it stands for; nothing where the thing is not (or not any more). */
+START_TEST(requests_name_whom_and_what)
+{
+    admin_expect(&rig, BY_EDITOR, "POST", "/admin/v1/templates", NULL,
+                 "{\"name\":\"line/report\",\"note\":\"first\",\"content\":{\"messages\":"
+                 "[{\"role\":\"user\",\"content\":\"Report.\"}]}}", 201);
+    json_t *v = admin_call(&rig, BY_ADMIN, "POST", "/admin/v1/keys", NULL,
+                           admin_body("{s:s, s:[s], s:I}", "name", "=1+1", "scopes", "infer",
+                                      "person_id", (json_int_t)rig.person[BY_USER].id),
+                           201);
+    int64_t own = rig.person[BY_USER].key_id;
+    rig.person[BY_USER].key_id = admin_number(v, "id");
+    json_decref(v);
+    const struct spent some[] = {{"req_1", BY_USER, NOON, rig.line3, "v3", 1, false},
+                                 {"req_2", BY_OTHER, NOON + 60, rig.office, "v3", 99, false},
+                                 {"req_3", BY_USER, NOON + 120, rig.line3, "v3", 0, false}};
+    struct ledger_request *unfinished = begin(&some[2]);
+    spend(&some[0], 2); /* their rows are written behind it */
+    rig.person[BY_USER].key_id = own;
+    const char *csv = csv_of(BY_ADMIN, REQUESTS "&format=csv",
+                             "usage-requests-2026-11-10-2026-11-12.csv");
+    ck_assert_uint_eq(csv_rows(csv), 3);
+    ck_assert_str_eq(cell(csv, 3, "person"), "王伟");
+    ck_assert_str_eq(cell(csv, 3, "key"), "'=1+1");
+    ck_assert_str_eq(cell(csv, 3, "department"), "Works/Line 3");
+    ck_assert_str_eq(cell(csv, 3, "template"), "line/report");
+    ck_assert_str_eq(cell(csv, 3, "template_id"), "1");
+    ck_assert_str_eq(cell(csv, 2, "person"), "olga.other");
+    ck_assert_str_eq(cell(csv, 2, "department"), "Office");
+    ck_assert_str_eq(cell(csv, 2, "template"), "");
+    ck_assert_str_eq(cell(csv, 2, "template_id"), "99");
+    ck_assert_str_eq(cell(csv, 1, "request_id"), "req_3");
+    ck_assert_str_eq(cell(csv, 1, "duration_ms"), "");
+    finish(unfinished, &some[2]);
+    wait_landed(1);
 }
 END_TEST
 
@@ -743,6 +782,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, csv_is_plain_text);
     tcase_add_test(tc, csv_has_names_and_filters);
+    tcase_add_test(tc, requests_name_whom_and_what);
     tcase_add_test(tc, csv_is_whole);
     suite_add_tcase(s, tc);
     return admin_main(s);

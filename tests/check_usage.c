@@ -677,8 +677,8 @@ START_TEST(rows_become_csv)
     ck_assert_int_eq(memcmp(out.data, "\xEF\xBB\xBFstarted,", 11), 0);
     ck_assert_int_eq(lines_of(out.data), MANY + 2);
     ck_assert_ptr_nonnull(strstr(out.data, "2026-11-23 12:00:00,2026-11-23 12:01:01,\"'=1+1\",finished,"
-                                           "1,11,2,chat,\"a \"\"b\"\", c\",api,,,,,10,4,20,8,1,2,200,"
-                                           "stop\r\n"));
+                                           "1,li,11,,2,all/shop,chat,\"a \"\"b\"\", c\",api,,"
+                                           ",,,,10,4,20,8,1,2,61000,200,stop\r\n"));
     buf_release(&out);
 }
 END_TEST

@@ -20,6 +20,7 @@ struct usage_csv {
     struct usage_rows rows;
     char *model, *status, *after_model; /* owned copies */
     struct usage_place last;            /* of the page that is running; `model` owned */
+    struct store_db *db;                /* of the page that is running */
     struct buf *out;                    /* of the call that is running */
     bool more;
 };
@@ -101,9 +102,10 @@ static const char TOTAL_HEAD[] =
     "time,id,version,name,model,requests,failed,prompt_tokens,cached_tokens,completion_tokens,"
     "reasoning_tokens,queue_ms,ttft_ms,duration_ms\r\n";
 static const char ROW_HEAD[] =
-    "started,finished,request_id,status,person_id,key_id,department_id,endpoint,model,class,"
-    "template_id,template_version,template_label,variables_hash,prompt_tokens,cached_tokens,"
-    "completion_tokens,reasoning_tokens,queue_ms,ttft_ms,http_status,finish_reason\r\n";
+    "started,finished,request_id,status,person_id,person,key_id,key,department_id,department,"
+    "endpoint,model,class,template_id,template,template_version,template_label,variables_hash,"
+    "prompt_tokens,cached_tokens,completion_tokens,reasoning_tokens,queue_ms,ttft_ms,duration_ms,"
+    "http_status,finish_reason\r\n";
 
 static bool total_line(void *ctx, const struct usage_total *t, struct err *e)
 {
@@ -129,10 +131,16 @@ static bool total_line(void *ctx, const struct usage_total *t, struct err *e)
     return end_line(b, e);
 }
 
-static bool row_line(void *ctx, const struct usage_row *r, struct err *e)
+/* A number and what it stands for; both empty for none. */
+static void put_named(struct buf *b, int64_t id, const char *name)
 {
-    struct usage_csv *c = ctx;
-    struct buf *b = c->out;
+    put_optional(b, id, id != 0);
+    put_cell(b, name);
+}
+
+/* What was asked of the server: when, by whom, for what. */
+static void put_ask(struct buf *b, const struct usage_row *r, const struct usage_names *n)
+{
     char hash[HASH_SHA256_HEX] = "";
     if (r->variables_hash)
         hash_hex(r->variables_hash, hash);
@@ -141,25 +149,42 @@ static bool row_line(void *ctx, const struct usage_row *r, struct err *e)
     put_time(b, r->finished_us / 1000000);
     put_cell(b, r->request_id);
     put_cell(b, r->status);
-    put_optional(b, r->person_id, r->person_id != 0);
-    put_optional(b, r->key_id, r->key_id != 0);
-    put_optional(b, r->department_id, r->department_id != 0);
+    put_named(b, r->person_id, n->login);
+    put_named(b, r->key_id, n->key);
+    put_named(b, r->department_id, n->department);
     put_cell(b, r->endpoint);
     put_cell(b, r->model);
     put_cell(b, r->class);
-    put_optional(b, r->template_id, r->template_id != 0);
+    put_named(b, r->template_id, n->template);
     put_optional(b, r->template_version, r->template_version != 0);
     put_cell(b, r->template_label);
     put_cell(b, hash);
+}
+
+/* What it cost, and how it ended. */
+static void put_outcome(struct buf *b, const struct usage_row *r)
+{
     put_number(b, (int64_t)r->counts.prompt_tokens);
     put_number(b, (int64_t)r->counts.cached_tokens);
     put_number(b, (int64_t)r->counts.completion_tokens);
     put_number(b, (int64_t)r->counts.reasoning_tokens);
     put_optional(b, r->queue_us / 1000, r->queue_us >= 0);
     put_optional(b, r->ttft_us / 1000, r->ttft_us >= 0);
+    put_optional(b, (r->finished_us - r->started_us) / 1000, r->finished_us != 0);
     put_optional(b, r->http_status, r->http_status != 0);
     put_cell(b, r->finish_reason);
-    return end_line(b, e);
+}
+
+static bool row_line(void *ctx, const struct usage_row *r, struct err *e)
+{
+    struct usage_csv *c = ctx;
+    struct usage_names names;
+    if (!usage_names_read(c->db, r, &names, e))
+        return false;
+    put_ask(c->out, r, &names);
+    put_outcome(c->out, r);
+    usage_names_done(&names);
+    return end_line(c->out, e);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------- */
@@ -184,6 +209,7 @@ static bool read_page(struct store_db *db, void *ctx, struct err *e)
         return ok;
     }
     int64_t us, id;
+    c->db = db;
     if (!usage_list(db, &c->rows, row_line, c, &us, &id, e))
         return false;
     c->rows.before_us = us;

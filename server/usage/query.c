@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/people.h"
 #include "base/mem.h"
 
 /* ---- totals ------------------------------------------------------------------------------------ */
@@ -507,4 +508,40 @@ bool usage_list(struct store_db *db, const struct usage_rows *q, usage_row_fn *f
     *next_us = next.before_us;
     *next_id = next.before_id;
     return ok;
+}
+
+bool usage_names_read(struct store_db *db, const struct usage_row *r, struct usage_names *out,
+                      struct err *e)
+{
+    bool row;
+    *out = (struct usage_names){0};
+    if (!store_query(db,
+                     "WITH RECURSIVE up (parent_id, path, level) AS ("
+                     " SELECT parent_id, name, 1 FROM department WHERE id = ?1 UNION ALL"
+                     " SELECT d.parent_id, d.name || '/' || up.path, up.level + 1"
+                     " FROM up JOIN department AS d ON d.id = up.parent_id WHERE up.level < ?5)"
+                     " SELECT (SELECT path FROM up WHERE parent_id IS NULL),"
+                     " (SELECT login FROM person WHERE id = ?2),"
+                     " (SELECT name FROM api_key WHERE id = ?3),"
+                     " (SELECT name FROM template WHERE id = ?4)",
+                     &out->st, e))
+        return false;
+    store_bind_int(out->st, 0, r->department_id);
+    store_bind_int(out->st, 1, r->person_id);
+    store_bind_int(out->st, 2, r->key_id);
+    store_bind_int(out->st, 3, r->template_id);
+    store_bind_int(out->st, 4, PEOPLE_DEPTH);
+    if (!store_step(out->st, &row, e))
+        return false;
+    out->department = store_text(out->st, 0);
+    out->login = store_text(out->st, 1);
+    out->key = store_text(out->st, 2);
+    out->template = store_text(out->st, 3);
+    return true;
+}
+
+void usage_names_done(struct usage_names *n)
+{
+    store_done(n->st);
+    *n = (struct usage_names){0};
 }

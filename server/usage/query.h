@@ -96,6 +96,17 @@ enum { USAGE_SCAN_ROWS = 20000 };
 bool usage_list(struct store_db *db, const struct usage_rows *q, usage_row_fn *fn, void *ctx,
                 int64_t *next_us, int64_t *next_id, struct err *e) WARN_UNUSED;
 
+/* Whom and what a row is about, by today's names; NULL where there is none or it is gone. */
+struct usage_names {
+    const char *login, *key, *template; /* borrowed until usage_names_done */
+    const char *department;             /* "Works/Line 3"; the same */
+    struct store_stmt *st;
+};
+/* May be called from a usage_row_fn. Cost: four look-ups by number. */
+bool usage_names_read(struct store_db *db, const struct usage_row *r, struct usage_names *out,
+                      struct err *e) WARN_UNUSED;
+void usage_names_done(struct usage_names *n);
+
 /* ---- CSV --------------------------------------------------------------------------------------- */
 
 /* UTF-8 with a byte order mark, CRLF, a head line; a cell that a spreadsheet would take for a formula
