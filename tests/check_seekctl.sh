@@ -197,11 +197,13 @@ stop
 # made NAME DAYS FROM TO: NAME.pem and NAME.key, for 127.0.0.1 and seekd.example.
 made() {
     : >"$work/index"
-    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=seekd $1" \
-        -keyout "$work/$1.key" -out "$work/csr" 2>"$work/reply" &&
-        openssl ca -batch -selfsign -config "$work/ca.cnf" -create_serial \
+    if ! openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=seekd $1" \
+        -keyout "$work/$1.key" -out "$work/csr" 2>"$work/reply" ||
+        ! openssl ca -batch -selfsign -config "$work/ca.cnf" -create_serial \
         -startdate "$2" -enddate "$3" -keyfile "$work/$1.key" -in "$work/csr" -notext \
-        -out "$work/$1.pem" 2>"$work/reply" || fail "openssl cannot make $1"
+        -out "$work/$1.pem" 2>"$work/reply"; then
+        fail "openssl cannot make $1"
+    fi
 }
 
 # Days from now as openssl wants them.
