@@ -10,6 +10,7 @@ include tests/server.mk
 include tests/admin.mk
 include tests/responses.mk
 include tests/ctl_admin.mk
+include tests/admin_bad.mk
 include tests/admin_people.mk
 include tests/admin_templates.mk
 include tests/admin_usage.mk

@@ -120,6 +120,21 @@ bool act_limit_valid(unsigned limit, unsigned most, struct err *e)
     return true;
 }
 
+/* What breaks lines or turns the direction of reading: a name with it looks like another one. */
+static bool misleads(const char *text, size_t len)
+{
+    static const struct {
+        uint32_t first, last;
+    } bad[] = {{0x0000, 0x001f}, {0x007f, 0x009f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+    uint32_t cp = 0;
+    size_t n;
+    for (size_t i = 0; i < len && (n = utf8_decode(text + i, len - i, &cp)) > 0; i += n)
+        for (size_t k = 0; k < sizeof bad / sizeof bad[0]; k++)
+            if (cp >= bad[k].first && cp <= bad[k].last)
+                return true;
+    return false;
+}
+
 bool act_text_valid(const char *text, size_t max_bytes, bool may_be_empty, const char *what,
                     struct err *e)
 {
@@ -130,9 +145,8 @@ bool act_text_valid(const char *text, size_t max_bytes, bool may_be_empty, const
         FAIL(e, ERR_ARG, "%s is longer than %zu bytes", what, max_bytes);
     if (!utf8_valid(text ? text : "", len))
         FAIL(e, ERR_ARG, "%s is not UTF-8", what);
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            FAIL(e, ERR_ARG, "%s holds a control character", what);
+    if (misleads(text, len))
+        FAIL(e, ERR_ARG, "%s holds a control character", what);
     if (len > 0 && (text[0] == ' ' || text[len - 1] == ' '))
         FAIL(e, ERR_ARG, "%s begins or ends with a blank", what);
     return true;

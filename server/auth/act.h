@@ -36,7 +36,8 @@ bool act_page(struct store_stmt *st, unsigned limit, act_row_fn *row, void *ctx,
 bool act_limit_valid(unsigned limit, unsigned most, struct err *e) WARN_UNUSED;
 
 /* Text that people typed: 1..max_bytes (or empty when `may_be_empty`) of UTF-8 without control
- * characters and without blanks at its ends. ERR_ARG; `what` names the field. */
+ * characters, line separators and what turns the direction of reading, and without blanks at its ends.
+ * ERR_ARG; `what` names the field. */
 bool act_text_valid(const char *text, size_t max_bytes, bool may_be_empty, const char *what,
                     struct err *e) WARN_UNUSED;
 

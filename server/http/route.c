@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "admin/admin.h"
+#include "base/utf8.h"
 
 const struct route *route_at(size_t i)
 {
@@ -90,7 +91,7 @@ static bool take_params(const struct attempt *a, struct route_match *m)
             return false;
         memcpy(to, a->begin[i], a->len[i]);
         to[a->len[i]] = '\0';
-        if (!route_decode(to, false))
+        if (!route_decode(to, false) || !utf8_valid(to, strlen(to)))
             return false;
         m->param[i] = to;
         to += a->len[i] + 1;

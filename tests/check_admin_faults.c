@@ -1,0 +1,416 @@
+/* Attacks on administration over HTTP by time and place: races, many at once, secrets in what is
+ * written down, a full disk, an end in the middle, hosts of strangers. */
+#include <config.h>
+
+#include "admin_attack.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "service/service.h"
+#include "testfile.h"
+
+/* ---- races ------------------------------------------------------------------------------------ */
+
+enum { RACERS = 8 };
+
+struct racer {
+    pthread_t thread;
+    const char *method, *path, *headers;
+    char body[256];
+    int status;
+};
+
+static void *race(void *user)
+{
+    struct racer *me = user;
+    struct http_client c;
+    struct http_reply reply;
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    buf_printf(&text, "%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s"
+               "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", me->method,
+               me->path, rig.person[BY_ADMIN].key, me->headers, strlen(me->body), me->body);
+    http_client_open(&c, rig.server.port);
+    http_client_send(&c, buf_str(&text), text.len);
+    http_client_read(&c, &reply, false, 20000);
+    me->status = reply.status;
+    http_reply_release(&reply);
+    http_client_close(&c);
+    buf_release(&text);
+    return NULL;
+}
+
+static void race_all(struct racer racers[], int n)
+{
+    for (int i = 0; i < n; i++)
+        ck_assert_int_eq(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    for (int i = 0; i < n; i++)
+        pthread_join(racers[i].thread, NULL);
+}
+
+static int count(const struct racer racers[], int n, int status)
+{
+    int found = 0;
+    for (int i = 0; i < n; i++)
+        found += racers[i].status == status;
+    return found;
+}
+
+START_TEST(of_changes_to_one_revision_one_wins)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/admin/v1/users/%" PRId64, rig.person[BY_OTHER].id);
+    for (int round = 1; round <= 5; round++) {
+        struct racer racers[RACERS] = {{.status = 0}};
+        char match[64];
+        snprintf(match, sizeof match, "%s", admin_if_match(round));
+        for (int i = 0; i < RACERS; i++) {
+            racers[i] = (struct racer){.method = "PATCH", .path = path, .headers = match};
+            snprintf(racers[i].body, sizeof racers[i].body, "{\"name\":\"racer %d\"}", i);
+        }
+        race_all(racers, RACERS);
+        ck_assert_int_eq(count(racers, RACERS, 200), 1);
+        ck_assert_int_eq(count(racers, RACERS, 412), RACERS - 1);
+    }
+}
+END_TEST
+
+START_TEST(of_new_ones_with_one_name_one_wins)
+{
+    struct racer racers[RACERS];
+    for (int i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){.method = "POST", .path = "/admin/v1/users", .headers = ""};
+        snprintf(racers[i].body, sizeof racers[i].body,
+                 "{\"login\":\"twin\",\"department_id\":%" PRId64 ",\"roles\":[\"user\"]}", rig.works);
+    }
+    race_all(racers, RACERS);
+    ck_assert_int_eq(count(racers, RACERS, 201), 1);
+    ck_assert_int_eq(count(racers, RACERS, 409), RACERS - 1);
+    for (int i = 0; i < RACERS; i++) {
+        racers[i].path = "/admin/v1/departments";
+        snprintf(racers[i].body, sizeof racers[i].body, "{\"name\":\"Twin\"}");
+    }
+    race_all(racers, RACERS);
+    ck_assert_int_eq(count(racers, RACERS, 201), 1);
+    ck_assert_int_eq(count(racers, RACERS, 409), RACERS - 1);
+}
+END_TEST
+
+/* Two administrators who take each other's role at the same moment leave one. */
+START_TEST(the_last_administrator_survives_a_race)
+{
+    admin_expect(&rig, BY_ADMIN, "GET", "/admin/v1/users?role=admin", NULL, NULL, 200);
+    json_t *v = json_loadb(buf_str(&rig.last.body), rig.last.body.len, 0, NULL);
+    size_t n = json_array_size(admin_at(v, "data"));
+    char paths[RACERS][64];
+    struct racer racers[RACERS];
+    ck_assert_uint_ge(n, 2);
+    ck_assert_uint_le(n, RACERS);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *p = json_array_get(admin_at(v, "data"), i);
+        snprintf(paths[i], sizeof paths[i], "/admin/v1/users/%" PRId64, admin_number(p, "id"));
+        racers[i] = (struct racer){.method = "PATCH", .path = paths[i],
+                                   .headers = "If-Match: \"1\"\r\n"};
+        snprintf(racers[i].body, sizeof racers[i].body, "{\"roles\":[\"admin\",\"user\"]}");
+    }
+    json_decref(v);
+    race_all(racers, (int)n);
+    ck_assert_int_eq(count(racers, (int)n, 200), (int)n);
+    for (size_t i = 0; i < n; i++) {
+        racers[i].headers = "If-Match: \"2\"\r\n";
+        snprintf(racers[i].body, sizeof racers[i].body, "{\"disabled\":true}");
+    }
+    race_all(racers, (int)n);
+    ck_assert_int_le(count(racers, (int)n, 200), (int)n - 1);
+    v = admin_call(&rig, BY_LOCAL, "GET", "/admin/v1/users?role=admin&state=active", NULL, NULL,
+                   200);
+    ck_assert_uint_ge(json_array_size(admin_at(v, "data")), 1);
+    const json_t *left = admin_at(v, "data/0");
+    if (admin_number(left, "id") != rig.person[BY_ADMIN].id) /* the teardown asks as this one */
+        admin_expect(&rig, BY_LOCAL, "PATCH",
+                     admin_path("users/%" PRId64, rig.person[BY_ADMIN].id), "If-Match: \"3\"\r\n",
+                     "{\"disabled\":false}", 200);
+    json_decref(v);
+}
+END_TEST
+
+/* ---- many at once ----------------------------------------------------------------------------- */
+
+enum { CROWD = 50, STALL_MS = 10000 };
+
+struct visitor {
+    pthread_t thread;
+    int number, status;
+};
+
+static void *try_login(void *user)
+{
+    struct visitor *me = user;
+    struct http_client c;
+    struct http_reply reply;
+    struct buf text;
+    char body[128];
+    buf_init(&text, 1 << 16);
+    int n = snprintf(body, sizeof body, "{\"login\":\"visitor%d\",\"password\":\"guess %d\"}",
+                     me->number, me->number);
+    buf_printf(&text, "POST /admin/v1/login HTTP/1.1\r\nHost: localhost\r\n"
+               "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", n, body);
+    http_client_open(&c, rig.server.port);
+    http_client_send(&c, buf_str(&text), text.len);
+    http_client_read(&c, &reply, false, 20000);
+    me->status = reply.status;
+    http_reply_release(&reply);
+    http_client_close(&c);
+    buf_release(&text);
+    return NULL;
+}
+
+/* Everybody is answered, and those who ask the model meanwhile do not wait for them. */
+START_TEST(a_crowd_at_the_door_stalls_nobody_inside)
+{
+    struct visitor crowd[CROWD] = {{.status = 0}};
+    int refused = 0;
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i].number = i;
+        ck_assert_int_eq(pthread_create(&crowd[i].thread, NULL, try_login, &crowd[i]), 0);
+    }
+    for (int i = 0; i < 10; i++) {
+        uint64_t begin = clock_now_us();
+        admin_expect(&rig, BY_USER, "POST", CHAT, NULL, HELLO, 200);
+        admin_expect(&rig, BY_NOBODY, "GET", "/health", NULL, NULL, 200);
+        ck_assert_uint_lt((clock_now_us() - begin) / 1000, STALL_MS);
+    }
+    for (int i = 0; i < CROWD; i++) {
+        pthread_join(crowd[i].thread, NULL);
+        ck_assert_msg(crowd[i].status == 401 || crowd[i].status == 429 || crowd[i].status == 503,
+                      "visitor %d: %d", i, crowd[i].status);
+        refused += crowd[i].status != 401;
+    }
+    printf("logins at once: %d of %d told to come later\n", refused, CROWD);
+}
+END_TEST
+
+/* ---- secrets ---------------------------------------------------------------------------------- */
+
+struct capture {
+    char *folder, *path;
+    int stderr_before;
+};
+
+static void capture_begin(struct capture *c)
+{
+    c->folder = testfile_make_dir();
+    c->path = testfile_join(c->folder, "log");
+    int fd = open(c->path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    fflush(stderr);
+    c->stderr_before = dup(STDERR_FILENO);
+    ck_assert_int_ge(dup2(fd, STDERR_FILENO), 0);
+    close(fd);
+    log_set_level(LOG_DEBUG);
+}
+
+/* The log, owned. */
+static char *capture_end(struct capture *c)
+{
+    size_t bytes = 0;
+    log_set_level(LOG_ERROR);
+    fflush(stderr);
+    ck_assert_int_ge(dup2(c->stderr_before, STDERR_FILENO), 0);
+    close(c->stderr_before);
+    char *text = (char *)testfile_read(c->path, &bytes);
+    text = realloc(text, bytes + 1);
+    ck_assert_ptr_nonnull(text);
+    text[bytes] = '\0';
+    testfile_remove_dir(c->folder);
+    free(c->path);
+    free(c->folder);
+    return text;
+}
+
+/* No answer repeats a secret that it was not asked to make, and no log line any at all. */
+START_TEST(secrets_are_neither_logged_nor_repeated)
+{
+    struct capture log;
+    struct browser b;
+    struct buf answers, path;
+    const struct route *r;
+    char headers[256];
+    buf_init(&answers, 64 << 20);
+    buf_init(&path, 1 << 16);
+    capture_begin(&log);
+    browser_enter(&b, &rig, BY_USER, PASSWORD);
+    browser_try(&rig, rig.person[BY_USER].login, PASSWORD "x");
+    buf_append(&answers, rig.last.body.data, rig.last.body.len);
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s\r\nX-CSRF-Token: %s\r\n", b.token,
+             b.csrf);
+    for (size_t i = 0; (r = route_at(i)); i++) {
+        if (!route_is_admin(r) || strcmp(r->method, "GET") != 0)
+            continue;
+        attack_path(r, 0, NULL, &path);
+        admin_send(&rig, attack_entitled(r), "GET", buf_str(&path), NULL, NULL);
+        buf_append(&answers, rig.last.body.data, rig.last.body.len);
+        buf_append(&answers, rig.last.head.data, rig.last.head.len);
+        if (strcmp(r->path, "/admin/v1/me") != 0) {
+            admin_send(&rig, BY_NOBODY, "GET", buf_str(&path), headers, NULL);
+            buf_append(&answers, rig.last.body.data, rig.last.body.len);
+        }
+    }
+    for (int who = 0; who < BY_PERSONS; who++)
+        admin_expect(&rig, BY_NOBODY, "GET", "/admin/v1/users?text=sk-secret-in-the-query",
+                     "Authorization: Bearer sk-wrongwrongwrongwrong\r\n", NULL, 401);
+    char *lines = capture_end(&log);
+    ck_assert_ptr_nonnull(strstr(lines, "/admin/v1/users"));
+    const char *const secrets[] = {b.token, b.csrf, PASSWORD, rig.person[BY_USER].key,
+                                   rig.person[BY_ADMIN].key, rig.person[BY_AUDITOR].key};
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        ck_assert_msg(!strstr(lines, secrets[i]), "secret %zu is in the log", i);
+        ck_assert_msg(!strstr(buf_str(&answers), secrets[i]), "secret %zu is in an answer", i);
+    }
+    static const char *const words[] = {"secret_hash", "token_hash", "csrf_hash", "\"salt\""};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        ck_assert_ptr_null(strstr(buf_str(&answers), words[i]));
+    ck_assert_ptr_null(strstr(lines, "sk-wrong"));
+    ck_assert_ptr_null(strstr(lines, "secret-in-the-query"));
+    free(lines);
+    buf_release(&path);
+    buf_release(&answers);
+}
+END_TEST
+
+/* ---- disks and ends --------------------------------------------------------------------------- */
+
+/* No file of this process grows beyond `bytes` from now on: a disk that is full. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+START_TEST(a_full_disk_refuses_changes_and_recovers)
+{
+    const char *user = admin_path("users/%" PRId64, rig.person[BY_OTHER].id);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files(4096);
+    admin_refused(&rig, BY_ADMIN, "PATCH", user, "If-Match: \"1\"\r\n", "{\"name\":\"Olga\"}", 503,
+                  "storage_failed");
+    admin_refused(&rig, BY_ADMIN, "POST", "/admin/v1/departments", NULL, "{\"name\":\"New\"}", 503,
+                  "storage_failed");
+    admin_expect(&rig, BY_ADMIN, "GET", user, NULL, NULL, 200);
+    ck_assert_int_eq(admin_etag(&rig), 1);
+    admin_refused(&rig, BY_USER, "POST", CHAT, NULL, HELLO, 503, "storage_failed");
+    limit_files(RLIM_INFINITY);
+    admin_expect(&rig, BY_ADMIN, "PATCH", user, "If-Match: \"1\"\r\n", "{\"name\":\"Olga\"}", 200);
+    admin_expect(&rig, BY_ADMIN, "POST", "/admin/v1/departments", NULL, "{\"name\":\"New\"}", 201);
+}
+END_TEST
+
+/* The server ends while requests of all kinds are on their way: nothing hangs, nothing leaks. */
+START_TEST(an_end_in_the_middle_ends_everything)
+{
+    enum { OPEN = 24 };
+    struct http_client c[OPEN];
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    for (int i = 0; i < OPEN; i++) {
+        buf_clear(&text);
+        switch (i % 4) {
+        case 0:
+            http_write_post(&text, CHAT, rig.person[BY_USER].key,
+                            "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+                            "\"#tokens=4000#us=1000#\"}],\"max_tokens\":4000}");
+            break;
+        case 1:
+            http_write_post(&text, "/admin/v1/login", NULL,
+                            "{\"login\":\"anna.admin\",\"password\":\"guess\"}");
+            break;
+        case 2:
+            buf_printf(&text, "POST /admin/v1/departments HTTP/1.1\r\nHost: localhost\r\n"
+                       "Authorization: Bearer %s\r\nContent-Type: application/json\r\n"
+                       "Content-Length: 13\r\n\r\n{\"name\":\"D%02d\"}", rig.person[BY_ADMIN].key, i);
+            break;
+        default:
+            http_write_post(&text, CHAT, rig.person[BY_USER].key, HELLO);
+            break;
+        }
+        http_client_open(&c[i], rig.server.port);
+        ck_assert(http_client_send(&c[i], buf_str(&text), text.len));
+    }
+    ck_assert(http_client_wait_for(&c[0], "data: ", 20000));
+    uint64_t begin = clock_now_us();
+    admin_rig_close(&rig);
+    ck_assert_uint_lt((clock_now_us() - begin) / 1000, STALL_MS);
+    for (int i = 0; i < OPEN; i++)
+        http_client_close(&c[i]);
+    buf_release(&text);
+}
+END_TEST
+
+/* ---- hosts ------------------------------------------------------------------------------------ */
+
+/* A page that calls itself this server by a name of its own must not get an answer to read. */
+START_TEST(names_of_strangers_are_refused_on_every_port_for_browsers)
+{
+    static const char *const hosts[] = {"evil.example", "localhost.evil.example", "127.0.0.1.evil",
+                                        "intranet.example.evil", "[::2]", "0.0.0.0"};
+    struct http_options opt = test_options();
+    struct test_server s;
+    int admin_port, ports[2];
+    opt.loopback_hosts_only = true;
+    opt.allowed_hosts = "intranet.example";
+    opt.admin_fd = test_listen(&admin_port);
+    test_server_start(&s, &opt, TEST_DATA);
+    ports[0] = s.port;
+    ports[1] = admin_port;
+    static const char *const paths[] = {"/v1/models", "/admin/v1/me"};
+    for (int p = 0; p < 2; p++)
+        for (size_t i = 0; i <= sizeof hosts / sizeof hosts[0]; i++) {
+            bool stranger = i < sizeof hosts / sizeof hosts[0];
+            struct http_client c;
+            struct http_reply reply;
+            char request[256];
+            snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", paths[p],
+                     stranger ? hosts[i] : "Intranet.example:8443");
+            http_client_open(&c, ports[p]);
+            ck_assert(http_client_puts(&c, request));
+            http_client_read(&c, &reply, false, 20000);
+            ck_assert_msg(reply.status == (stranger ? 403 : 401), "port %d, %s: %d", p,
+                          stranger ? hosts[i] : "own", reply.status);
+            http_reply_release(&reply);
+            http_client_close(&c);
+        }
+    test_server_stop(&s);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("admin_faults");
+    TCase *tc = tcase_create("faults"), *ends = tcase_create("ends"), *hosts = tcase_create("hosts");
+    tcase_add_checked_fixture(tc, attack_setup, attack_teardown);
+    tcase_add_test(tc, of_changes_to_one_revision_one_wins);
+    tcase_add_test(tc, of_new_ones_with_one_name_one_wins);
+    tcase_add_test(tc, the_last_administrator_survives_a_race);
+    tcase_add_test(tc, a_crowd_at_the_door_stalls_nobody_inside);
+    tcase_add_test(tc, secrets_are_neither_logged_nor_repeated);
+    tcase_add_test(tc, a_full_disk_refuses_changes_and_recovers);
+    suite_add_tcase(s, tc);
+    tcase_add_checked_fixture(ends, attack_setup, NULL);
+    tcase_add_test(ends, an_end_in_the_middle_ends_everything);
+    suite_add_tcase(s, ends);
+    tcase_add_test(hosts, names_of_strangers_are_refused_on_every_port_for_browsers);
+    suite_add_tcase(s, hosts);
+    return admin_main(s);
+}

@@ -1,0 +1,300 @@
+/* Attacks on administration over HTTP by who asks: credentials given twice or cut, sessions planted or
+ * ended, tokens of others, more rights than one has, objects of others. */
+#include <config.h>
+
+#include "admin_attack.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "auth/authority.h"
+#include "auth/people.h"
+#include "service/service.h"
+
+/* ---- credentials ------------------------------------------------------------------------------ */
+
+START_TEST(credentials_are_given_once_and_whole)
+{
+    static const struct {
+        const char *format; /* %s: the administrator's key */
+        int status;
+    } cases[] = {
+        {"Authorization: Bearer %1$s\r\nAuthorization: Bearer %1$s\r\n", 400},
+        {"Authorization: Bearer %1$s\r\nX-Api-Key: %1$s\r\n", 400},
+        {"X-Api-Key: %1$s\r\nx-api-key: %1$s\r\n", 400},
+        {"Authorization: Bearer\r\n", 401},
+        {"Authorization: Bearer \r\n", 401},
+        {"Authorization: %1$s\r\n", 401},
+        {"Authorization: Token %1$s\r\n", 401},
+        {"Authorization: Bearer %1$s x\r\n", 401},
+        {"Authorization: Bearer %1$.20s\r\n", 401},
+        {"Authorization: Bearer \"%1$s\"\r\n", 401},
+        {"Authorization: Bearer %1$sA\r\n", 401},
+        {"Authorization: Basic\r\n", 401},
+        {"Authorization: Basic \r\n", 401},
+        {"Authorization: Basic !!!!\r\n", 401},
+        {"Authorization: Basic =\r\n", 401},
+        {"Authorization: Basic YQ\r\n", 401},     /* "a", no colon */
+        {"Authorization: Basic Og==\r\n", 401},   /* ":" */
+        {"Authorization: Basic OgA=\r\n", 401},   /* ":" and NUL */
+        {"Authorization: Basic /////w==\r\n", 401},
+        {"Authorization: Basic %1$s\r\n", 401},
+        {"Cookie: seekd_session=%1$s\r\n", 401},
+        {"X-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\nX-Real-IP: ::1\r\n", 401},
+        {"X-Forwarded-User: anna.admin\r\nRemote-User: anna.admin\r\n", 401},
+    };
+    char headers[1024];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(headers, sizeof headers, cases[i].format, rig.person[BY_ADMIN].key);
+#pragma GCC diagnostic pop
+        admin_send(&rig, BY_NOBODY, "GET", "/admin/v1/users", headers, NULL);
+        ck_assert_msg(rig.last.status == cases[i].status, "%s: %d %s", headers, rig.last.status,
+                      buf_str(&rig.last.body));
+        ck_assert_ptr_null(strstr(buf_str(&rig.last.body), rig.person[BY_ADMIN].key));
+    }
+}
+END_TEST
+
+/* Whoever can plant a cookie beside the browser's own must not choose whose session counts. */
+START_TEST(two_sessions_are_none)
+{
+    struct session_secret admin, user;
+    char headers[512];
+    attack_session(BY_ADMIN, &admin);
+    attack_session(BY_USER, &user);
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s\r\n", admin.token);
+    admin_expect(&rig, BY_NOBODY, "GET", "/admin/v1/users", headers, NULL, 200);
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s; seekd_session=%s\r\n", admin.token,
+             user.token);
+    attack_refused(BY_NOBODY, "GET", "/admin/v1/me", headers, NULL);
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s;seekd_session=x\r\n", user.token);
+    attack_refused(BY_NOBODY, "GET", "/admin/v1/me", headers, NULL);
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s\r\nCookie: seekd_session=%s\r\n",
+             admin.token, user.token);
+    attack_refused(BY_NOBODY, "GET", "/admin/v1/me", headers, NULL);
+}
+END_TEST
+
+START_TEST(a_key_beside_a_cookie_is_the_key)
+{
+    struct session_secret admin;
+    char headers[512];
+    attack_session(BY_ADMIN, &admin);
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s\r\nX-CSRF-Token: %s\r\n",
+             admin.token, admin.csrf);
+    json_t *v = admin_call(&rig, BY_USER, "GET", "/admin/v1/me", headers, NULL, 200);
+    ck_assert_int_eq(admin_number(v, "id"), rig.person[BY_USER].id);
+    ck_assert_ptr_null(admin_at(v, "csrf_token"));
+    json_decref(v);
+    admin_expect(&rig, BY_USER, "POST", "/admin/v1/users", headers, "{}", 403);
+    admin_expect(&rig, BY_USER, "POST", "/admin/v1/me/password", headers,
+                 "{\"current\":\"a\",\"new\":\"b\"}", 403);
+    admin_expect(&rig, BY_USER, "POST", "/admin/v1/logout", headers, NULL, 204);
+    admin_expect(&rig, BY_NOBODY, "GET", "/admin/v1/users", headers, NULL, 200);
+}
+END_TEST
+
+START_TEST(tokens_of_other_sessions_do_not_count)
+{
+    struct session_secret mine, other;
+    char headers[512];
+    const char *body = admin_body("{s:s}", "name", "Evil");
+    attack_session(BY_ADMIN, &mine);
+    attack_session(BY_ADMIN, &other);
+    const char *const tokens[] = {other.csrf, mine.token, other.token, "", "undefined"};
+    for (size_t i = 0; i < sizeof tokens / sizeof tokens[0]; i++) {
+        snprintf(headers, sizeof headers, "Cookie: seekd_session=%s\r\nX-CSRF-Token: %s\r\n",
+                 mine.token, tokens[i]);
+        admin_refused(&rig, BY_NOBODY, "POST", "/admin/v1/departments", headers, body, 403,
+                      "csrf_token_missing");
+    }
+    snprintf(headers, sizeof headers,
+             "Cookie: seekd_session=%s\r\nX-CSRF-Token: %s\r\nX-CSRF-Token: %s\r\n", mine.token,
+             other.csrf, mine.csrf);
+    attack_refused(BY_NOBODY, "POST", "/admin/v1/departments", headers, body);
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s\r\nX-CSRF-Token: %s\r\n",
+             mine.token, mine.csrf);
+    admin_expect(&rig, BY_NOBODY, "POST", "/admin/v1/departments", headers, body, 201);
+}
+END_TEST
+
+/* A cookie that somebody planted before the login is not the session after it. */
+START_TEST(a_login_takes_no_token_that_was_there_before)
+{
+    struct browser b;
+    char planted[TOKEN_TEXT], headers[256], cookie[512];
+    browser_enter(&b, &rig, BY_USER, PASSWORD);
+    memset(planted, 'A', TOKEN_CHARS);
+    planted[TOKEN_CHARS] = '\0';
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s\r\n", planted);
+    admin_expect(&rig, BY_NOBODY, "POST", "/admin/v1/login", headers,
+                 admin_body("{s:s, s:s}", "login", rig.person[BY_USER].login, "password", PASSWORD),
+                 200);
+    ck_assert(http_reply_header(&rig.last, "Set-Cookie", cookie, sizeof cookie));
+    ck_assert_ptr_null(strstr(cookie, planted));
+    ck_assert_ptr_null(strstr(cookie, b.token));
+    admin_expect(&rig, BY_NOBODY, "GET", "/admin/v1/me", headers, NULL, 401);
+}
+END_TEST
+
+START_TEST(local_routes_stay_local)
+{
+    struct buf path;
+    const struct route *r;
+    buf_init(&path, 1 << 16);
+    for (size_t i = 0; (r = route_at(i)); i++) {
+        if (r->access != ROUTE_LOCAL)
+            continue;
+        attack_path(r, 0, NULL, &path);
+        for (int who = 0; who < BY_PERSONS; who++)
+            attack_refused((enum admin_who)who, r->method, buf_str(&path),
+                        "X-Forwarded-For: local\r\n", r->body_bytes ? "{}" : NULL);
+    }
+    buf_release(&path);
+}
+END_TEST
+
+/* ---- more rights than one has ----------------------------------------------------------------- */
+
+START_TEST(nobody_raises_themselves)
+{
+    static const enum admin_who small[] = {BY_EDITOR, BY_APPROVER, BY_AUDITOR, BY_USER, BY_SERVICE};
+    for (size_t i = 0; i < sizeof small / sizeof small[0]; i++) {
+        enum admin_who who = small[i];
+        const char *self = admin_path("users/%" PRId64, rig.person[who].id);
+        attack_refused(who, "PATCH", self, "If-Match: \"1\"\r\n", "{\"roles\":[\"admin\"]}");
+        attack_refused(who, "PATCH", self, "If-Match: \"1\"\r\n", "{\"disabled\":false}");
+        attack_refused(who, "PATCH", self, "If-Match: \"1\"\r\n",
+                    admin_body("{s:I}", "department_id", (json_int_t)rig.office));
+        attack_refused(who, "POST", "/admin/v1/keys", NULL,
+                    "{\"name\":\"x\",\"scopes\":[\"admin\"]}");
+        attack_refused(who, "POST", "/admin/v1/keys", NULL,
+                    admin_body("{s:I, s:s, s:[s]}", "person_id",
+                               (json_int_t)rig.person[BY_ADMIN].id, "name", "x", "scopes", "usage"));
+        attack_refused(who, "PATCH", admin_path("keys/%" PRId64, rig.person[who].key_id),
+                    "If-Match: \"1\"\r\n", "{\"networks\":null}");
+        attack_refused(who, "POST",
+                    admin_path("users/%" PRId64 "/password-reset", rig.person[BY_ADMIN].id), NULL,
+                    NULL);
+    }
+}
+END_TEST
+
+START_TEST(a_session_makes_no_key_beyond_its_roles)
+{
+    static const char *const scopes[] = {"edit", "audit", "admin"};
+    struct session_secret mine;
+    char headers[256];
+    attack_session(BY_USER, &mine);
+    snprintf(headers, sizeof headers, "Cookie: seekd_session=%s\r\nX-CSRF-Token: %s\r\n",
+             mine.token, mine.csrf);
+    for (size_t i = 0; i < sizeof scopes / sizeof scopes[0]; i++)
+        admin_expect(&rig, BY_NOBODY, "POST", "/admin/v1/keys", headers,
+                     admin_body("{s:s, s:[s, s]}", "name", "x", "scopes", "infer", scopes[i]), 400);
+    for (int who = 0; who < BY_PERSONS; who++)
+        admin_expect(&rig, BY_NOBODY, "POST", "/admin/v1/keys", headers,
+                     admin_body("{s:I, s:s, s:[s]}", "person_id", (json_int_t)rig.person[who].id,
+                                "name", "x", "scopes", "infer"), who == BY_USER ? 201 : 404);
+}
+END_TEST
+
+START_TEST(services_and_the_disabled_do_not_log_in)
+{
+    char once[PASSWORD_ONE_TIME_TEXT], header[64];
+    const char *other = admin_path("users/%" PRId64, rig.person[BY_OTHER].id);
+    admin_reset_password(&rig, rig.person[BY_OTHER].id, once);
+    admin_expect(&rig, BY_ADMIN, "GET", other, NULL, NULL, 200);
+    snprintf(header, sizeof header, "%s", admin_if_match(admin_etag(&rig)));
+    admin_expect(&rig, BY_ADMIN, "PATCH", other, header, "{\"disabled\":true}", 200);
+    ck_assert_int_eq(browser_try(&rig, rig.person[BY_OTHER].login, once), 401);
+    struct buf words;
+    buf_init(&words, 1 << 16);
+    buf_append(&words, rig.last.body.data, rig.last.body.len);
+    ck_assert_int_eq(browser_try(&rig, rig.person[BY_SERVICE].login, once), 401);
+    ck_assert_str_eq(buf_str(&rig.last.body), buf_str(&words));
+    ck_assert_int_eq(browser_try(&rig, "nobody.at.all", once), 401);
+    ck_assert_str_eq(buf_str(&rig.last.body), buf_str(&words));
+    ck_assert_int_eq(browser_try(&rig, rig.person[BY_ADMIN].login, "wrong"), 401);
+    ck_assert_str_eq(buf_str(&rig.last.body), buf_str(&words));
+    attack_refused(BY_ADMIN, "POST",
+                admin_path("users/%" PRId64 "/password-reset", rig.person[BY_SERVICE].id), NULL,
+                NULL);
+    buf_release(&words);
+}
+END_TEST
+
+/* ---- ends in the middle of use ---------------------------------------------------------------- */
+
+static int ask_again(struct http_client *c, const char *request)
+{
+    struct http_reply r;
+    ck_assert(http_client_puts(c, request));
+    http_client_read(c, &r, false, 20000);
+    int status = r.status;
+    http_reply_release(&r);
+    return status;
+}
+
+START_TEST(a_connection_that_stays_open_opens_nothing)
+{
+    struct http_client c;
+    char request[512];
+    snprintf(request, sizeof request,
+             "GET /admin/v1/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n",
+             rig.person[BY_OTHER].key);
+    http_client_open(&c, rig.server.port);
+    ck_assert_int_eq(ask_again(&c, request), 200);
+    ck_assert_int_eq(ask_again(&c, "GET /admin/v1/me HTTP/1.1\r\nHost: localhost\r\n\r\n"), 401);
+    http_client_close(&c);
+    http_client_open(&c, rig.server.port);
+    ck_assert_int_eq(ask_again(&c, request), 200);
+    admin_expect(&rig, BY_ADMIN, "DELETE",
+                 admin_path("keys/%" PRId64, rig.person[BY_OTHER].key_id), NULL, NULL, 200);
+    ck_assert_int_eq(ask_again(&c, request), 401);
+    http_client_close(&c);
+}
+END_TEST
+
+/* What was admitted is finished; nothing new begins. */
+START_TEST(a_stream_outlives_its_key_and_nothing_else_does)
+{
+    struct http_client c;
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    http_write_post(&text, CHAT, rig.person[BY_OTHER].key,
+                    "{\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+                    "\"#tokens=300#us=3000#\"}],\"max_tokens\":300}");
+    http_client_open(&c, rig.server.port);
+    ck_assert(http_client_send(&c, buf_str(&text), text.len));
+    ck_assert(http_client_wait_for(&c, "data: ", 20000));
+    const char *other = admin_path("users/%" PRId64, rig.person[BY_OTHER].id);
+    admin_expect(&rig, BY_ADMIN, "PATCH", other, "If-Match: \"1\"\r\n", "{\"disabled\":true}", 200);
+    admin_expect(&rig, BY_OTHER, "POST", CHAT, NULL, HELLO, 401);
+    ck_assert(http_client_wait_for(&c, "[DONE]", 20000));
+    http_client_close(&c);
+    buf_release(&text);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("admin_rights");
+    TCase *tc = tcase_create("asked");
+    tcase_add_checked_fixture(tc, attack_setup, attack_teardown);
+    tcase_add_test(tc, credentials_are_given_once_and_whole);
+    tcase_add_test(tc, two_sessions_are_none);
+    tcase_add_test(tc, a_key_beside_a_cookie_is_the_key);
+    tcase_add_test(tc, tokens_of_other_sessions_do_not_count);
+    tcase_add_test(tc, a_login_takes_no_token_that_was_there_before);
+    tcase_add_test(tc, local_routes_stay_local);
+    tcase_add_test(tc, nobody_raises_themselves);
+    tcase_add_test(tc, a_session_makes_no_key_beyond_its_roles);
+    tcase_add_test(tc, services_and_the_disabled_do_not_log_in);
+    tcase_add_test(tc, a_connection_that_stays_open_opens_nothing);
+    tcase_add_test(tc, a_stream_outlives_its_key_and_nothing_else_does);
+    suite_add_tcase(s, tc);
+    return admin_main(s);
+}
