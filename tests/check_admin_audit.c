@@ -224,20 +224,52 @@ START_TEST(the_file_is_what_the_hashes_cover)
         ck_assert(lines == 1 || !strcmp(admin_text(row, "previous"), previous));
         snprintf(previous, sizeof previous, "%s", admin_text(row, "hash"));
         ck_assert(json_is_string(admin_at(row, "after")) || json_is_null(admin_at(row, "after")));
+        ck_assert_int_eq((size_t)lines > all, !strcmp(admin_text(row, "action"), "audit.export"));
         json_decref(row);
     }
-    ck_assert_uint_eq((size_t)lines, all);
+    ck_assert_uint_eq((size_t)lines, all + 1); /* and the copy itself */
     json_t *v = get("/admin/v1/audit/head");
     ck_assert_int_eq(admin_number(v, "seq"), lines);
     ck_assert_str_eq(strchr(admin_text(v, "head"), ':') + 1, previous);
     json_decref(v);
-    admin_expect(&rig, BY_AUDITOR, "GET", admin_path("audit/export?after=%" PRId64, lines - 1), NULL,
-                 NULL, 200);
+    admin_expect(&rig, BY_AUDITOR, "GET", admin_path("audit/export?after=%" PRId64, lines), NULL,
+                 NULL, 200); /* its own row alone */
     ck_assert_ptr_eq(strchr(buf_str(&rig.last.body), '\n'),
                      buf_str(&rig.last.body) + rig.last.body.len - 1);
     admin_expect(&rig, BY_AUDITOR, "GET", "/admin/v1/audit/export?object_kind=nothing", NULL, NULL,
                  200);
     ck_assert_uint_eq(rig.last.body.len, 0);
+    v = get("/admin/v1/audit?action=audit.export");
+    ck_assert_uint_eq(json_array_size(admin_at(v, "data")), 3);
+    ck_assert_int_eq(admin_number(v, "data/0/actor_id"), rig.person[BY_AUDITOR].id);
+    ck_assert_int_eq(admin_number(v, "data/1/after/after"), lines);
+    ck_assert_str_eq(admin_text(v, "data/2/after/object_kind"), "nothing");
+    json_decref(v);
+}
+END_TEST
+
+/* Whoever copied templates to a folder stands in the log before the first file does. */
+START_TEST(exports_of_templates_are_acts)
+{
+    char folder[] = "check_admin_audit.XXXXXX", labels[64], full[4096];
+    act();
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_ptr_nonnull(realpath(folder, full));
+    const char *body = admin_body("{s:s, s:s}", "folder", full, "prefix", "none/");
+    admin_expect(&rig, BY_EDITOR, "POST", "/admin/v1/templates/export", NULL, body, 403);
+    ck_assert_uint_eq(count_of("/admin/v1/audit?action=template.export"), 0);
+    admin_expect(&rig, BY_LOCAL, "POST", "/admin/v1/templates/export", "X-Reason: move\r\n", body,
+                 200);
+    json_t *v = get("/admin/v1/audit?action=template.export");
+    ck_assert_uint_eq(count(v), 1);
+    ck_assert_str_eq(admin_text(v, "data/0/address"), "local");
+    ck_assert_str_eq(admin_text(v, "data/0/reason"), "move");
+    ck_assert_str_eq(admin_text(v, "data/0/after/folder"), full);
+    ck_assert_str_eq(admin_text(v, "data/0/after/prefix"), "none/");
+    json_decref(v);
+    snprintf(labels, sizeof labels, "%s/labels.json", folder);
+    remove(labels);
+    ck_assert_int_eq(remove(folder), 0);
 }
 END_TEST
 
@@ -356,6 +388,7 @@ int main(void)
     tcase_add_test(tc, bad_questions_name_what_is_bad);
     tcase_add_test(tc, few_may_read_it);
     tcase_add_test(tc, the_file_is_what_the_hashes_cover);
+    tcase_add_test(tc, exports_of_templates_are_acts);
     tcase_add_test(tc, altered_rows_are_found);
     tcase_add_test(tc, a_head_written_down_tells_of_a_cut_tail);
     tcase_add_test(tc, bad_heads_are_named);

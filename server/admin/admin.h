@@ -52,6 +52,11 @@ bool admin_query_word(const struct api_call *call, const char *name, const char 
  * checked before. */
 bool admin_may(const struct api_call *call, enum authority_object object, enum authority_verb verb,
                const struct authority_owner *owner, struct api_error *e) WARN_UNUSED;
+/* Writes one row of the audit log, for acts that change no other row (copies of data). Takes `after`,
+ * what was asked for; the reason is the call's. Waits for the commit. */
+struct err;
+bool admin_record_take(const struct api_call *call, const char *action, const char *object_kind,
+                       const char *object_id, json_t *after, struct err *e) WARN_UNUSED;
 /* Answers a list; takes `data`. next 0 = this was the end. */
 void admin_list_take(struct api_answer *answer, json_t *data, int64_t next);
 /* The same with a cursor of text, NULL at the end. */

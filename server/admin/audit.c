@@ -105,6 +105,16 @@ static bool append(void *ctx, const void *bytes, size_t len)
     return buf_append(ctx, bytes, len);
 }
 
+/* What was asked for. */
+static json_t *filter_json(const struct audit_filter *f)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:s*, s:s*, s:s*}", "from",
+                     admin_or_null(f->from_us / 1000000), "to", admin_or_null(f->to_us / 1000000),
+                     "after", admin_or_null(f->after_seq), "actor_id", admin_or_null(f->actor_id),
+                     "action", f->action, "object_kind", f->object_kind, "object_id", f->object_id);
+}
+
+/* The file's own row is committed before its first line is read. */
 static void audit_file(const struct api_call *call, struct api_answer *answer)
 {
     struct audit_filter f;
@@ -118,7 +128,8 @@ static void audit_file(const struct api_call *call, struct api_answer *answer)
         api_answer_error(answer, &e);
         return;
     }
-    bool ok = audit_export(call->service->store, &f, append, &answer->body, &why);
+    bool ok = admin_record_take(call, "audit.export", "server", "audit", filter_json(&f), &why) &&
+              audit_export(call->service->store, &f, append, &answer->body, &why);
     if (!admin_file_whole(answer, ok, &why))
         return;
     if (localtime_r(&now, &tm))

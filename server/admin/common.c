@@ -5,9 +5,12 @@
 #include "admin/admin.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "audit/audit.h"
 #include "service/service.h"
+#include "store/store.h"
 
 bool admin_limit(const struct api_call *call, unsigned *limit, struct api_error *e)
 {
@@ -48,6 +51,31 @@ bool admin_may(const struct api_call *call, enum authority_object object, enum a
 {
     return authority_may(call->service->auth, &call->grant->principal, object, verb, owner) ||
            api_fail_denied(e);
+}
+
+struct record {
+    const struct audit_actor *actor;
+    struct audit_entry entry;
+};
+
+static bool append_record(struct store_db *db, void *ctx, struct err *e)
+{
+    const struct record *r = ctx;
+    return audit_append(db, r->actor, &r->entry, e);
+}
+
+bool admin_record_take(const struct api_call *call, const char *action, const char *object_kind,
+                       const char *object_id, json_t *after, struct err *e)
+{
+    struct audit_actor actor = api_actor(call);
+    char *text = after ? json_dumps(after, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    struct record r = {&actor, {.action = action, .object_kind = object_kind,
+                                .object_id = object_id, .after = text, .reason = call->reason}};
+    bool ok = text ? store_write(call->service->store, append_record, &r, e)
+                   : err_set(e, ERR_NOMEM, 0, __FILE__, __LINE__, "out of memory");
+    free(text);
+    json_decref(after);
+    return ok;
 }
 
 void admin_list_take(struct api_answer *answer, json_t *data, int64_t next)

@@ -192,34 +192,13 @@ static bool check_paths(const struct backup_body *b, struct api_error *e)
     return true;
 }
 
-struct backup_act {
-    const struct api_call *call;
-    const struct backup_body *body;
-};
-
-static bool record_backup(struct store_db *db, void *ctx, struct err *e)
-{
-    const struct backup_act *act = ctx;
-    struct audit_actor actor = api_actor(act->call);
-    json_t *after = json_pack("{s:s, s:b}", "path", act->body->path, "encrypted",
-                              act->body->key_file != NULL);
-    char *text = after ? json_dumps(after, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    struct audit_entry entry = {.action = "server.backup", .object_kind = "server",
-                                .object_id = "database", .after = text,
-                                .reason = act->call->reason};
-    bool ok = text ? audit_append(db, &actor, &entry, e)
-                   : err_set(e, ERR_NOMEM, 0, __FILE__, __LINE__, "out of memory");
-    free(text);
-    json_decref(after);
-    return ok;
-}
-
 static bool make_backup(const struct api_call *call, const struct backup_body *b, struct err *e)
 {
     uint8_t key[VAULT_KEY_BYTES] = {0};
-    struct backup_act act = {call, b};
     bool ok = (!b->key_file || vault_key_file(b->key_file, key, e)) &&
-              store_write(call->service->store, record_backup, &act, e) &&
+              admin_record_take(call, "server.backup", "server", "database",
+                                json_pack("{s:s, s:b}", "path", b->path, "encrypted",
+                                          b->key_file != NULL), e) &&
               store_backup(call->service->store, b->path, b->key_file ? key : NULL, NULL, NULL, e);
     vault_wipe(key, sizeof key);
     return ok;

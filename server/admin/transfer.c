@@ -1,6 +1,7 @@
 /* Owns: import and export of the registry over the local socket. Refuses to know: files.
  *
- * The folders are the server's own; that is why only the machine's administrator may name them. */
+ * The folders are the server's own; that is why only the machine's administrator may name them. An
+ * export's audit row is committed before its first file is written. */
 #include <config.h>
 
 #include "admin/admin.h"
@@ -81,7 +82,9 @@ static void export_folder(const struct api_call *call, struct api_answer *answer
         return;
     }
     template_call_init(&t, call);
-    if (transfer_export(t.registry, &t.who, b.folder, b.prefix, &n, &why))
+    json_t *asked = json_pack("{s:s, s:s*}", "folder", b.folder, "prefix", b.prefix);
+    if (admin_record_take(call, "template.export", "server", "templates", asked, &why) &&
+        transfer_export(t.registry, &t.who, b.folder, b.prefix, &n, &why))
         api_answer_json_take(answer, 200, json_pack("{s:s, s:I}", "folder", b.folder, "versions",
                                                     (json_int_t)n));
     else
