@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 
@@ -481,10 +482,34 @@ START_TEST(a_key_is_changed_field_by_field)
     ck_assert(json_is_null(admin_at(v, "models")));
     json_decref(v);
     ck_assert(key_works(key));
-    v = admin_call(&rig, BY_ADMIN, "PATCH", path, admin_if_match(revision_of(path)),
-                   "{\"expires_at\":1000}", 200);
+}
+END_TEST
+
+/* Set, it lies ahead; once it has passed, the rest of the key can still be changed. */
+START_TEST(keys_are_not_made_to_have_expired)
+{
+    json_int_t user = rig.person[BY_USER].id;
+    int64_t soon = clock_wall_s() + 2;
+    char key[KEY_TEXT];
+    admin_refused(&rig, BY_ADMIN, "POST", "/admin/v1/keys", NULL,
+                  admin_body("{s:I, s:s, s:[s], s:I}", "person_id", user, "name", "x", "scopes",
+                             "usage", "expires_at", (json_int_t)1000),
+                  400, "invalid_value");
+    json_t *v = admin_call(&rig, BY_ADMIN, "POST", "/admin/v1/keys", NULL,
+                           admin_body("{s:I, s:s, s:[s], s:I}", "person_id", user, "name", "x",
+                                      "scopes", "usage", "expires_at", (json_int_t)soon),
+                           201);
+    const char *path = admin_path("keys/%" PRId64, admin_number(v, "id"));
+    snprintf(key, sizeof key, "%s", admin_text(v, "key"));
     json_decref(v);
+    admin_refused(&rig, BY_ADMIN, "PATCH", path, admin_if_match(revision_of(path)),
+                  "{\"expires_at\":1000}", 400, "invalid_value");
+    for (int i = 0; i < 100 && key_works(key); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     ck_assert(!key_works(key));
+    ck_assert_int_ge(clock_wall_s(), soon);
+    admin_expect(&rig, BY_ADMIN, "PATCH", path, admin_if_match(revision_of(path)),
+                 "{\"name\":\"y\"}", 200);
 }
 END_TEST
 
@@ -632,6 +657,7 @@ int main(void)
     tcase_add_test(tc, nobody_resets_their_own_password);
     tcase_add_test(tc, a_key_is_shown_once_and_revoked_for_good);
     tcase_add_test(tc, a_key_is_changed_field_by_field);
+    tcase_add_test(tc, keys_are_not_made_to_have_expired);
     tcase_add_test(tc, keys_refuse_what_makes_no_sense);
     tcase_add_test(tc, lists_of_keys_are_filtered_and_paged);
     tcase_add_test(tc, people_have_keys_of_their_own);

@@ -124,6 +124,7 @@ START_TEST(fields_are_checked)
         {.name = "k", .scopes = SCOPE_INFER, .networks = "[\"fd00::1/8\"]"},
         {.name = "k", .scopes = SCOPE_INFER, .networks = "[\"intranet\"]"},
         {.name = "k", .scopes = SCOPE_INFER, .expires_at = -1},
+        {.name = "k", .scopes = SCOPE_INFER, .expires_at = 5000}, /* long ago */
     };
     char text[KEY_TEXT];
     int64_t id;
@@ -199,11 +200,12 @@ END_TEST
 
 START_TEST(keys_expire)
 {
-    struct key_spec spec = {.name = "k", .scopes = SCOPE_INFER, .expires_at = 5000};
+    int64_t soon = clock_wall_s() + 5000;
+    struct key_spec spec = {.name = "k", .scopes = SCOPE_INFER, .expires_at = soon};
     char text[KEY_TEXT];
     make(wang, &spec, text);
-    ck_assert(check(text, "10.0.0.1", 4999));
-    ck_assert(!check(text, "10.0.0.1", 5000));
+    ck_assert(check(text, "10.0.0.1", soon - 1));
+    ck_assert(!check(text, "10.0.0.1", soon));
     ck_assert(check(wang_text, "10.0.0.1", INT64_C(1) << 40));
 }
 END_TEST
@@ -349,7 +351,8 @@ static int count(struct key_filter f)
 START_TEST(lists_have_filters_and_pages)
 {
     int64_t li = rig_person(&r, "li", r.office, ROLE_SERVICE);
-    struct key_spec spec = {.name = "k", .scopes = SCOPE_INFER, .expires_at = 5000};
+    int64_t soon = clock_wall_s() + 5000;
+    struct key_spec spec = {.name = "k", .scopes = SCOPE_INFER, .expires_at = soon};
     char text[KEY_TEXT];
     make(li, &spec, text);
     spec.expires_at = 0;
@@ -358,8 +361,8 @@ START_TEST(lists_have_filters_and_pages)
     ck_assert_int_eq(count((struct key_filter){.limit = 1}), 4);
     ck_assert_int_eq(count((struct key_filter){.limit = 9, .person_id = li}), 3);
     ck_assert_int_eq(count((struct key_filter){.limit = 9, .department_id = r.works}), 1);
-    ck_assert_int_eq(count((struct key_filter){.limit = 2, .active = true, .now_s = 4999}), 3);
-    ck_assert_int_eq(count((struct key_filter){.limit = 2, .active = true, .now_s = 5000}), 2);
+    ck_assert_int_eq(count((struct key_filter){.limit = 2, .active = true, .now_s = soon - 1}), 3);
+    ck_assert_int_eq(count((struct key_filter){.limit = 2, .active = true, .now_s = soon}), 2);
     struct seen s = {0};
     RIG_OK(key_get(r.auth, wang_key, see, &s, &r.err));
     ck_assert_int_eq(s.id[0], wang_key);

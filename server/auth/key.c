@@ -162,7 +162,7 @@ static bool read_one(struct store_db *db, int64_t id, key_fn *fn, void *ctx, str
 
 /* What a change must know of the row before it. */
 struct before {
-    int64_t person_id, revision, revoked_at;
+    int64_t person_id, revision, revoked_at, expires_at;
     json_t *json;
 };
 
@@ -172,6 +172,7 @@ static bool keep_before(void *ctx, const struct key_row *k, struct err *e)
     b->person_id = k->person_id;
     b->revision = k->revision;
     b->revoked_at = k->revoked_at;
+    b->expires_at = k->expires_at;
     b->json = json_pack("{ss ss sI si ss? ss? ss? sI sb}", "public_id", k->public_id, "name",
                         k->name, "person_id", (json_int_t)k->person_id, "scopes", (int)k->scopes,
                         "models", k->models, "templates", k->templates, "networks", k->networks,
@@ -242,10 +243,16 @@ static bool spec_valid(const struct key_spec *s, struct err *e)
         return false;
     if (!s->scopes || (s->scopes & ~all))
         FAIL(e, ERR_ARG, "a key needs at least one scope, and only scopes that exist");
-    if (s->expires_at < 0)
-        FAIL(e, ERR_ARG, "the expiry date is before 1970");
     return list_fits(s->models, "models", e) && list_fits(s->templates, "templates", e) &&
            networks_fit(s->networks, e);
+}
+
+/* A moment that was kept may pass; one that is set lies ahead: to end a key now is to revoke it. */
+static bool expiry_fits(int64_t expires_at, int64_t before, struct err *e)
+{
+    if (expires_at && expires_at != before && expires_at <= clock_wall_s())
+        FAIL(e, ERR_ARG, "the expiry date of the key has passed already");
+    return true;
 }
 
 /* That the person is there and has a role for each of the scopes. */
@@ -293,7 +300,8 @@ static bool create(struct store_db *db, void *ctx, struct err *e)
     struct change *c = ctx;
     struct store_stmt *st;
     struct before none = {0};
-    if (!person_fits(db, c->person_id, c->spec->scopes, e) ||
+    if (!expiry_fits(c->spec->expires_at, 0, e) ||
+        !person_fits(db, c->person_id, c->spec->scopes, e) ||
         !store_query(db,
                      "INSERT INTO api_key (name, scopes, models, templates, networks, expires_at,"
                      " public_id, secret_hash, person_id, created_at)"
@@ -362,6 +370,7 @@ static bool change(struct store_db *db, void *ctx, struct err *e)
         err_set(e, ERR_CONFLICT, 0, __FILE__, __LINE__, "the key is revoked: make a new one");
         goto fail;
     }
+    TRY(expiry_fits(c->spec->expires_at, before.expires_at, e));
     TRY(person_fits(db, before.person_id, c->spec->scopes, e));
     TRY(store_query(db,
                     "UPDATE api_key SET name = ?1, scopes = ?2, models = ?3, templates = ?4,"

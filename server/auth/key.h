@@ -60,11 +60,12 @@ struct key_spec {
 };
 
 /* Writes the key to `text`: the only time that it can be seen. Errors: ERR_ARG (a field; a scope
- * that no role of the person gives), ERR_NOT_FOUND (person, or disabled). */
+ * that no role of the person gives; expires_at has passed), ERR_NOT_FOUND (person, or disabled). */
 bool key_create(const struct auth *a, const struct audit_actor *actor, int64_t person_id,
                 const struct key_spec *spec, int64_t *id, char text[KEY_TEXT],
                 struct err *e) WARN_UNUSED;
-/* Everything becomes as `spec` says; the secret stays. ERR_STALE: revision; ERR_CONFLICT: revoked. */
+/* Everything becomes as `spec` says; the secret stays. ERR_ARG as above, but the expiry that the key has
+ * may have passed; ERR_STALE: revision; ERR_CONFLICT: revoked. */
 bool key_change(const struct auth *a, const struct audit_actor *actor, int64_t id, int64_t revision,
                 const struct key_spec *spec, const char *reason, struct err *e) WARN_UNUSED;
 /* For good. Whatever the revision; no error when it is revoked already. Refused everywhere when
