@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "admin/form.h"
 #include "admin/runner.h"
 #include "base/clock.h"
 #include "fake_engine.h"
@@ -499,7 +500,7 @@ START_TEST(runs_test_sets)
     json_t *run = admin_call(&rig, BY_USER, "GET", path, NULL, NULL, 200);
     ck_assert_int_eq(admin_number(run, "by_id"), rig.person[BY_EDITOR].id);
     ck_assert_str_eq(admin_text(run, "report/model"), "fake");
-    ck_assert_int_eq(admin_number(run, "report/form/passed"), 1);
+    ck_assert_int_eq(admin_number(run, "report/form/passed"), 3); /* form, whatever the checks say */
     ck_assert_int_eq(admin_number(run, "report/form/failed"), 0);
     ck_assert_str_eq(admin_text(run, "report/tests/1/name"), "says more");
     ck_assert_str_eq(admin_text(run, "report/tests/1/answer"), "hello");
@@ -520,6 +521,84 @@ START_TEST(runs_test_sets)
     admin_expect(&rig, BY_EDITOR, "GET", MINUTES "/versions/1/runs/99", NULL, NULL, 404);
     add_version(MINUTES, "No tests.", "");
     admin_expect(&rig, BY_EDITOR, "POST", MINUTES "/versions/2/runs", NULL, "{}", 409);
+}
+END_TEST
+
+#define ANSWER(message, finish) "{\"choices\":[{\"message\":" message ",\"finish_reason\":" finish "}]}"
+
+START_TEST(knows_good_form)
+{
+    static const struct {
+        const char *reply, *why; /* NULL: good form */
+    } cases[] = {
+        {ANSWER("{\"content\":\"Yes.\\n\\t\xe5\xa5\xbd\"}", "\"stop\""), NULL},
+        {ANSWER("{\"content\":\"Ye\"}", "\"length\""), NULL},
+        {ANSWER("{\"content\":\"\",\"reasoning_content\":\"hm\"}", "\"stop\""), NULL},
+        {ANSWER("{\"content\":null,\"tool_calls\":[{}]}", "\"tool_calls\""), NULL},
+        {ANSWER("{\"content\":\"\"}", "\"stop\""), "empty"},
+        {ANSWER("{\"content\":null,\"tool_calls\":[]}", "\"stop\""), "empty"},
+        {ANSWER("{\"content\":\"Yes\"}", "\"error\""), "broken off (error)"},
+        {ANSWER("{\"content\":\"Yes\"}", "null"), "broken off (no finish_reason)"},
+        {ANSWER("{\"content\":\"Y\xef\xbf\xbd\"}", "\"stop\""), "half a character at byte 1"},
+        {ANSWER("{\"content\":\"Yes\\u0007\"}", "\"stop\""), "U+0007 at byte 3"},
+        {ANSWER("{\"content\":\"Yes<|end|>\"}", "\"stop\""), "control token"},
+        {ANSWER("{\"content\":\"Y\",\"reasoning_content\":\"<bos>\"}", "\"stop\""), "control token"},
+        {"{\"error\":{\"code\":\"context_length_exceeded\"}}", "no answer"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct err e = ERR_INIT;
+        json_t *reply = json_loads(cases[i].reply, 0, NULL);
+        ck_assert_ptr_nonnull(reply);
+        bool good = form_check(rig.server.engine, reply, &e);
+        ck_assert_msg(good == !cases[i].why, "%s: %s", cases[i].reply, e.msg);
+        ck_assert_msg(good || strstr(e.msg, cases[i].why), "%s: %s", cases[i].reply, e.msg);
+        json_decref(reply);
+    }
+    struct err e = ERR_INIT;
+    ck_assert(!form_check(rig.server.engine, NULL, &e));
+}
+END_TEST
+
+/* Each answer by itself, beside its checks. */
+START_TEST(judges_form_apart_from_content)
+{
+    static const struct {
+        const char *reply;
+        bool good;
+        const char *why;
+    } cases[] = {
+        {"hello", true, NULL},
+        {"", false, "the answer is empty"},
+        {"end <|user|> of", false, "there is the text of a control token"},
+    };
+    enum { N = sizeof cases / sizeof cases[0] };
+    char tests[2048] = "";
+    size_t at = 0;
+    for (size_t i = 0; i < N; i++)
+        at += (size_t)snprintf(tests + at, sizeof tests - at,
+                               "%s{\"name\": \"t%zu\", \"variables\": {\"word\": \"reply=%s\"},"
+                               " \"checks\": [{\"not_contains\": \"hello\"}]}",
+                               i ? ", " : "[", i, cases[i].reply);
+    snprintf(tests + at, sizeof tests - at, "]");
+    create("office/minutes", "Take minutes.", tests);
+    json_t *job = run_tests(MINUTES "/versions/1", 0, 3);
+    ck_assert_int_eq(admin_number(job, "form/passed"), 1);
+    ck_assert_int_eq(admin_number(job, "form/failed"), 2);
+    char path[256];
+    snprintf(path, sizeof path, "%s/versions/1/runs/%" PRId64, MINUTES, admin_number(job, "run_id"));
+    json_decref(job);
+    json_t *run = admin_call(&rig, BY_USER, "GET", path, NULL, NULL, 200);
+    ck_assert_int_eq(admin_number(run, "report/form/passed"), 1);
+    for (size_t i = 0; i < N; i++) {
+        const json_t *test = json_array_get(admin_at(run, "report/tests"), i);
+        ck_assert_int_eq(json_is_true(admin_at(test, "form/passed")), cases[i].good);
+        if (cases[i].why)
+            ck_assert_str_eq(admin_text(test, "form/detail"), cases[i].why);
+        else
+            ck_assert(json_is_null(admin_at(test, "form/detail")));
+        ck_assert_int_eq(json_is_true(admin_at(test, "checks/0/passed")), i != 0);
+    }
+    json_decref(run);
 }
 END_TEST
 
@@ -786,7 +865,8 @@ int main(void)
         a_refused_save_says_why_in_both_languages, guards_against_lost_changes,
         reads_versions_and_differences, renders_drafts, lists_in_pages, hides_other_departments,
         a_narrow_key_acts_narrowly, forks,
-        runs_test_sets, every_test_is_in_the_ledger, bounds_its_reports,
+        runs_test_sets, knows_good_form,
+        judges_form_apart_from_content, every_test_is_in_the_ledger, bounds_its_reports,
         one_run_per_version_at_a_time, is_patient,
         a_broken_engine_fails_no_version, waits_for_the_model,
         takes_the_shipped_library_and_gives_it_back, says_what_is_wrong_with_a_folder,

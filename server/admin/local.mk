@@ -4,6 +4,8 @@ libserver_a_SOURCES += \
 	server/admin/limits.c \
 	server/admin/usage.c \
 	server/admin/common.c \
+	server/admin/form.c \
+	server/admin/form.h \
 	server/admin/keys.c \
 	server/admin/labels.c \
 	server/admin/login.c \

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/form.h"
 #include "api/chat.h"
 #include "api/generation.h"
 #include "api/route.h"
@@ -212,10 +213,15 @@ static json_t *cut_text(const char *text)
     return json_stringn(text, len);
 }
 
-/* What the report says of a test: {"name", "form_only", "passed", "ms"} and then either "answer",
- * "answer_bytes", "finish_reason", "checks" and the tokens, or "error". */
+struct verdict {
+    bool passed; /* form and checks */
+    bool form;
+};
+
+/* What the report says of a test: {"name", "form_only", "passed", "form": {"passed", "detail"}, "ms"}
+ * and then either "answer", "answer_bytes", "finish_reason", "checks" and the tokens, or "error". */
 static json_t *test_report(const struct job *j, const json_t *test, const json_t *reply,
-                           uint64_t start_us, bool *passed)
+                           uint64_t start_us, struct verdict *verdict)
 {
     const json_t *choice = json_array_get(json_object_get(reply, "choices"), 0);
     const json_t *usage = json_object_get(reply, "usage");
@@ -224,12 +230,18 @@ static json_t *test_report(const struct job *j, const json_t *test, const json_t
     static const struct token_counter none = {.count = NULL};
     const struct token_counter *tokens = registry_tokens(j->service->registry);
     json_t *checks = NULL, *out = json_object();
-    *passed = choice && checks_run(json_object_get(test, "checks"), text ? text : "",
+    struct err why = ERR_INIT;
+    verdict->form = form_check(j->model->engine, reply, &why);
+    bool holds = choice && checks_run(json_object_get(test, "checks"), text ? text : "",
                                    text ? strlen(text) : 0, tokens ? tokens : &none, &checks);
+    verdict->passed = verdict->form && holds;
     json_object_set_new(out, "name", shared(json_object_get(test, "name")));
     json_object_set_new(out, "form_only",
                         json_boolean(json_is_true(json_object_get(test, "form_only"))));
-    json_object_set_new(out, "passed", json_boolean(*passed));
+    json_object_set_new(out, "passed", json_boolean(verdict->passed));
+    json_object_set_new(out, "form",
+                        json_pack("{s:b, s:o}", "passed", (int)verdict->form, "detail",
+                                  verdict->form ? json_null() : json_string(why.msg)));
     json_object_set_new(out, "ms",
                         json_integer((json_int_t)((clock_now_us() - start_us) / 1000)));
     if (!choice) {
@@ -261,24 +273,24 @@ static void end_job(struct runner *r, struct job *j, enum runner_phase phase, in
           runner_phase_name(phase), is.passed, is.failed);
 }
 
-static void count_test(struct runner *r, struct job *j, bool passed)
+static void count_test(struct runner *r, struct job *j, const struct verdict *v)
 {
     pthread_mutex_lock(&r->mu);
     j->is.done++;
-    *(passed ? &j->is.passed : &j->is.failed) += 1;
+    *(v->passed ? &j->is.passed : &j->is.failed) += 1;
+    *(v->form ? &j->is.form_passed : &j->is.form_failed) += 1;
     pthread_mutex_unlock(&r->mu);
 }
 
-/* All tests in order; *rows (owned) has one per test. Tests of form are counted apart too: they say that
- * the template works at all, whatever the model is able to. */
-static enum outcome run_tests(struct runner *r, struct job *j, json_t *rows, size_t form[2],
-                              char *message, size_t message_size)
+/* All tests in order; *rows (owned) has one per test. */
+static enum outcome run_tests(struct runner *r, struct job *j, json_t *rows, char *message,
+                              size_t message_size)
 {
     size_t i;
     json_t *test;
     json_array_foreach (j->tests, i, test) {
         json_t *reply;
-        bool passed;
+        struct verdict verdict;
         uint64_t start_us = clock_now_us();
         enum outcome outcome = ask_patiently(r, j, i, test, &reply);
         const char *why =
@@ -288,10 +300,9 @@ static enum outcome run_tests(struct runner *r, struct job *j, json_t *rows, siz
             json_decref(reply);
             return outcome;
         }
-        json_array_append_new(rows, test_report(j, test, reply, start_us, &passed));
+        json_array_append_new(rows, test_report(j, test, reply, start_us, &verdict));
         json_decref(reply);
-        form[passed] += json_is_true(json_object_get(test, "form_only"));
-        count_test(r, j, passed);
+        count_test(r, j, &verdict);
     }
     return OUTCOME_ANSWERED;
 }
@@ -316,14 +327,13 @@ static void record(struct runner *r, struct job *j, const json_t *report)
 static void perform(struct runner *r, struct job *j)
 {
     char message[sizeof j->is.message];
-    size_t form[2] = {0, 0};
     uint64_t start_us = clock_now_us();
     json_t *rows = json_array();
-    if (run_tests(r, j, rows, form, message, sizeof message) == OUTCOME_ANSWERED) {
+    if (run_tests(r, j, rows, message, sizeof message) == OUTCOME_ANSWERED) {
         json_t *report = json_pack(
             "{s:s, s:s, s:I, s:{s:I, s:I}, s:O}", "job", j->is.id, "model", j->model->id, "ms",
             (json_int_t)((clock_now_us() - start_us) / 1000), "form", "passed",
-            (json_int_t)form[true], "failed", (json_int_t)form[false], "tests", rows);
+            (json_int_t)j->is.form_passed, "failed", (json_int_t)j->is.form_failed, "tests", rows);
         record(r, j, report);
         json_decref(report);
     } else {

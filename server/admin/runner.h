@@ -1,6 +1,7 @@
 /* Runs the test sets of prompt versions, one after the other, on a thread of its own: each test is
  * rendered, generated at batch class with a row in the ledger, and checked; then the registry keeps the
- * outcome as a run, which is what an approval asks for.
+ * outcome as a run, which is what an approval asks for. Beside its checks, every answer is judged for
+ * its form (form.h): a model too small for the checks still shows that the template works.
  *
  * Unless the version's settings say otherwise a test is generated with temperature 0 and at most
  * RUNNER_MAX_TOKENS tokens. A test that cannot work (a variable does not fit, the prompt is too long)
@@ -48,6 +49,7 @@ struct runner_job {
     char id[RUNNER_ID_TEXT]; /* "job_…" */
     enum runner_phase phase;
     size_t tests, done, passed, failed;
+    size_t form_passed, form_failed; /* of those done; whatever the checks say */
     int64_t run_id, by_id, created_at;
     char message[384];
 };

@@ -26,11 +26,11 @@ static bool begin(struct version_call *c, const struct api_call *call, struct ap
 
 static json_t *job_json(const struct runner_job *j)
 {
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o}", "id", j->id, "state",
-                     runner_phase_name(j->phase), "tests", (json_int_t)j->tests, "done",
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:{s:I, s:I}, s:o, s:I, s:I, s:o}", "id", j->id,
+                     "state", runner_phase_name(j->phase), "tests", (json_int_t)j->tests, "done",
                      (json_int_t)j->done, "passed", (json_int_t)j->passed, "failed",
-                     (json_int_t)j->failed, "run_id",
-                     admin_or_null(j->run_id), "by_id",
+                     (json_int_t)j->failed, "form", "passed", (json_int_t)j->form_passed, "failed",
+                     (json_int_t)j->form_failed, "run_id", admin_or_null(j->run_id), "by_id",
                      (json_int_t)j->by_id, "created_at", (json_int_t)j->created_at, "message",
                      *j->message ? json_string(j->message) : json_null());
 }
@@ -178,7 +178,9 @@ static const struct route rows[] = {
      .summary = "Run the test set on the loaded model: 202 and a job"},
     {"GET", "/admin/v1/templates/{name}/versions/{number}/runs/{id}", .access = ROUTE_OBJECT,
      .object = AUTHORITY_TEMPLATE, .verb = AUTHORITY_READ, .place = ROUTE_SLOW,
-     .needs_database = true, .handler = get, .summary = "The report of a run, or a job's progress"},
+     .needs_database = true, .handler = get,
+     .summary = "The report of a run, or a job's progress; 'form' tells good answers in form (came, ended, "
+                "not empty, clean text) from those that passed their checks too"},
 };
 
 const struct route_table ADMIN_RUNS = ROUTE_TABLE(rows);
