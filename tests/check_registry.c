@@ -428,6 +428,58 @@ START_TEST(definition_5_rendering_is_reproducible)
 }
 END_TEST
 
+/* The text that version 1 of "whole" gives, and its hash in front. Owned. */
+static char *whole_and_hash(void)
+{
+    struct registry_resolved r;
+    struct buf b;
+    ck_assert_int_eq(resolve(&ann, "whole", (struct registry_ref){.number = 1}, NULL, &r), ERR_NONE);
+    prompt_unref(&r.prompt);
+    char *text = rendered("whole", (struct registry_ref){.number = 1}, "{}");
+    buf_init(&b, 4096);
+    buf_printf(&b, "%s %s", r.hash, text);
+    free(text);
+    return buf_take(&b);
+}
+
+/* A version stays what it was when the labels that its includes were written with move on. */
+START_TEST(definition_5_includes_are_fixed_by_the_save)
+{
+    struct err e = ERR_INIT;
+    static const char both[] = "{\"messages\":[{\"include\":\"part\",\"label\":\"staging\"},"
+                               "{\"include\":\"part\",\"label\":\"latest\"}]}";
+    save("part", says("one"), 0);
+    move(&ann, "part", "staging", 1, 0);
+    struct registry_saved first = save("whole", content(both), 0);
+    char *before = whole_and_hash();
+    ck_assert_ptr_nonnull(strstr(before, "one"));
+    save("part", says("two"), 1);
+    move(&ann, "part", "staging", 2, 1);
+    for (int i = 0; i < 2; i++) {
+        char *after = whole_and_hash();
+        ck_assert_str_eq(before, after);
+        free(after);
+        close_all(); /* then once more with nothing compiled yet */
+        open_at(dir);
+    }
+    ck_assert(registry_label_delete(registry, as(&ann, ""), "part", "staging", 2, &e));
+    ck_assert(!registry_delete_version(registry, as(&ann, ""), "part", 1, &e));
+    ck_assert_int_eq(e.code, ERR_CONFLICT);
+    expect_save("whole", content(both), 1, ERR_ARG, "no label");
+    move(&ann, "part", "staging", 2, 0);
+    /* saving the same again takes the part as it is now, once */
+    struct registry_saved second = save("whole", content(both), 1);
+    ck_assert(!second.unchanged);
+    ck_assert_str_ne(first.hash, second.hash);
+    ck_assert(save("whole", content(both), 2).unchanged);
+    char *text = rendered("whole", (struct registry_ref){.number = 2}, "{}");
+    ck_assert_ptr_nonnull(strstr(text, "two"));
+    ck_assert_ptr_null(strstr(text, "one"));
+    free(text);
+    free(before);
+}
+END_TEST
+
 START_TEST(definition_6_variables_are_checked_first)
 {
     struct registry_resolved r;
@@ -798,7 +850,7 @@ START_TEST(shipped_templates)
     /* an update is the next version, and production moves on */
     put_file(folder, "c.prompt", "{\"name\":\"x/c\",\"note\":\"second\"}\n--- system\nbe brief");
     import(&machine, folder, &opt, ERR_NONE, &report);
-    ck_assert_uint_eq(n_actions(report, "added"), 1);
+    ck_assert_uint_eq(n_actions(report, "added"), 2); /* and what includes it */
     json_decref(report);
     text = rendered("x/b", (struct registry_ref){.number = 0}, "{}");
     ck_assert_ptr_nonnull(strstr(text, "be brief"));
@@ -932,34 +984,26 @@ END_TEST
 
 START_TEST(protected_labels_reach_approved_parts_only)
 {
-    struct err e = ERR_INIT;
+    struct err e;
     save("part", says("one"), 0);
     save("whole", includes("part", 1), 0);
     approve("whole", 1);
     ck_assert_int_eq(move_fails(&bob, "whole", "production", 1, 0), ERR_CONFLICT);
     approve("part", 1);
     move(&bob, "whole", "production", 1, 0);
-    /* by a label: it must be protected */
-    move(&ann, "part", "staging", 1, 0);
+    /* by a label, protected or not: it counts what it means when it is saved */
+    save("part", says("two"), 1);
+    move(&ann, "part", "staging", 2, 0);
     save("whole", content("{\"messages\":[{\"include\":\"part\",\"label\":\"staging\"}]}"), 1);
     approve("whole", 2);
     ck_assert_int_eq(move_fails(&bob, "whole", "production", 2, 1), ERR_CONFLICT);
-    ck_assert(registry_label_protect(registry, as(&bob, ""), "part", "staging", 1, true, &e));
-    move(&bob, "whole", "production", 2, 1);
-    ck_assert(!registry_label_protect(registry, as(&dan, ""), "part", "staging", 2, false, &e));
-    ck_assert_int_eq(e.code, ERR_CONFLICT);
-    ck_assert(!registry_label_protect(registry, as(&ann, ""), "part", "staging", 2, false, &e));
-    ck_assert_int_eq(e.code, ERR_DENIED);
-    /* moving the part's label changes the whole, cached or not */
-    save("part", says("two"), 1);
+    move(&ann, "part", "staging", 1, 1);
+    ck_assert_int_eq(move_fails(&bob, "whole", "production", 2, 1), ERR_CONFLICT);
     approve("part", 2);
-    char *text = rendered("whole", (struct registry_ref){.label = "production"}, "{}");
-    ck_assert_ptr_nonnull(strstr(text, "one"));
-    free(text);
-    move(&bob, "part", "staging", 2, revision_of("part", "staging"));
-    text = rendered("whole", (struct registry_ref){.label = "production"}, "{}");
-    ck_assert_ptr_nonnull(strstr(text, "two"));
-    free(text);
+    move(&bob, "whole", "production", 2, 1);
+    /* an approval that another approved version rests on is not taken back */
+    ck_assert(!review(&bob, "part", 2, STATE_REJECTED, &e));
+    ck_assert_int_eq(e.code, ERR_CONFLICT);
 }
 END_TEST
 
@@ -1189,7 +1233,7 @@ static void *use_whole(void *arg)
     struct race *race = arg;
     race->ok = true;
     for (int i = 0; i < 200 && race->ok; i++) {
-        const struct registry_request request = {.name = "whole", .ref = {.label = "latest"}};
+        const struct registry_request request = {.name = "whole", .ref = {.label = "staging"}};
         struct registry_resolved r;
         struct prompt_rendering out;
         race->ok = registry_resolve(registry, &cyd, &request, &r, &race->e) &&
@@ -1199,7 +1243,7 @@ static void *use_whole(void *arg)
         const json_t *m = json_array_get(out.messages, 0);
         const char *text = json_string_value(json_object_get(m, "content"));
         /* the text belongs to the version that the prompt says it is made of */
-        race->ok = text[1] - '0' == prompt_source_at(r.prompt, 1)->number;
+        race->ok = text[1] - '0' == r.number && prompt_source_at(r.prompt, 1)->number == r.number;
         prompt_rendering_release(&out);
         prompt_unref(&r.prompt);
     }
@@ -1211,17 +1255,18 @@ START_TEST(many_threads_while_a_label_moves)
     struct race race[4];
     save("part", says("v1"), 0);
     save("part", says("v2"), 1);
-    move(&ann, "part", "staging", 1, 0);
-    save("whole", content("{\"messages\":[{\"include\":\"part\",\"label\":\"staging\"}]}"), 0);
+    save("whole", includes("part", 1), 0);
+    save("whole", includes("part", 2), 1);
+    move(&ann, "whole", "staging", 1, 0);
     for (int i = 0; i < 4; i++)
         pthread_create(&race[i].thread, NULL, use_whole, &race[i]);
     for (int i = 0; i < 20; i++)
-        move(&ann, "part", "staging", 2 - i % 2, i + 1);
+        move(&ann, "whole", "staging", 2 - i % 2, i + 1);
     for (int i = 0; i < 4; i++) {
         pthread_join(race[i].thread, NULL);
         ck_assert_msg(race[i].ok, "%s", race[i].e.msg);
     }
-    char *text = rendered("whole", (struct registry_ref){.label = "latest"}, "{}");
+    char *text = rendered("whole", (struct registry_ref){.label = "staging"}, "{}");
     ck_assert_ptr_nonnull(strstr(text, "v1"));
     free(text);
 }
@@ -1273,6 +1318,8 @@ int main(void)
         {"definition 3: resolution is strict", definition_3_resolution_is_strict},
         {"definition 4: the result says what it was", definition_4_result_says_what_it_was},
         {"definition 5: rendering is reproducible", definition_5_rendering_is_reproducible},
+        {"definition 5: includes are fixed by the save",
+         definition_5_includes_are_fixed_by_the_save},
         {"definition 6: variables are checked first", definition_6_variables_are_checked_first},
         {"definition 7: cycles are refused", definition_7_cycles_are_refused},
         {"definition 8: labelled versions stay", definition_8_labelled_versions_stay},

@@ -175,12 +175,11 @@ static const char registry[] =
     " FOREIGN KEY (template_id, number) REFERENCES template_version (template_id, number),"
     " FOREIGN KEY (template_id, canary_number)"
     "  REFERENCES template_version (template_id, number)) STRICT, WITHOUT ROWID;"
-    /* what a version includes: either a number or a label */
+    /* what a version includes */
     "CREATE TABLE template_part ("
     " template_id INTEGER NOT NULL, number INTEGER NOT NULL,"
     " part_id INTEGER NOT NULL REFERENCES template(id) ON DELETE RESTRICT,"
-    " part_number INTEGER, part_label TEXT,"
-    " CHECK ((part_number IS NULL) <> (part_label IS NULL)),"
+    " part_number INTEGER NOT NULL,"
     " FOREIGN KEY (template_id, number) REFERENCES template_version (template_id, number)) STRICT;"
     "CREATE INDEX template_part_of ON template_part (template_id, number);"
     "CREATE INDEX template_part_used ON template_part (part_id);"

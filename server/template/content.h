@@ -8,10 +8,10 @@
  *   "response_schema"  JSON Schema                "example"   {"variables": {…}}
  *   "tests"      [{"name", "variables", "checks", "form_only"}]
  *
- * All but "messages" may be missing. Its identity is the SHA-256 of its canonical text: canonical
- * JSON (canon.h) in which "tools" and "response_schema" keep the order of their keys, because
- * models are shown them in that order. The template's name, its tags and a version's change note
- * are no part of it.
+ * All but "messages" may be missing. Stored versions include by number (registry.h). Its identity is
+ * the SHA-256 of its canonical text: canonical JSON (canon.h) in which "tools" and "response_schema"
+ * keep the order of their keys, because models are shown them in that order. The template's name,
+ * its tags and a version's change note are no part of it.
  *
  * Thread: any, no state. JSON references are owned by whoever received them.
  */

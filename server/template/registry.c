@@ -73,7 +73,8 @@ static bool depths(struct store_db *db, int64_t id, int64_t *below, int64_t *abo
            store_first_int(st, 0, above, e);
 }
 
-/* Does some version of `part` lead to some version of `id`? Labels move, so all versions count. */
+/* Does some version of `part` lead to some version of `id`? Two templates never include each other,
+ * whichever versions it were: nobody could follow that. */
 static bool leads_to(struct store_db *db, int64_t part, int64_t id, bool *leads, struct err *e)
 {
     struct store_stmt *st;
@@ -155,11 +156,10 @@ static bool insert_parts(struct store_db *db, const struct rdb_save *job, int64_
     json_array_foreach (json_object_get(job->content, "messages"), i, m) {
         const char *name = json_string_value(json_object_get(m, "include"));
         if (name && !rdb_run(db,
-                             "INSERT INTO template_part (template_id, number, part_id, part_number,"
-                             " part_label) SELECT ?1, ?2, id, ?4, ?5 FROM template WHERE name = ?3",
-                             e, "iitzt", id, number, name,
-                             (int64_t)json_integer_value(json_object_get(m, "number")),
-                             json_string_value(json_object_get(m, "label"))))
+                             "INSERT INTO template_part (template_id, number, part_id, part_number)"
+                             " SELECT ?1, ?2, id, ?4 FROM template WHERE name = ?3",
+                             e, "iiti", id, number, name,
+                             (int64_t)json_integer_value(json_object_get(m, "number"))))
             return false;
     }
     return true;
@@ -266,8 +266,8 @@ static bool store_version(struct store_db *db, const struct rdb_save *job, struc
     return rdb_audit_take(db, job->act, "template.save", "template", object, NULL, after, e);
 }
 
-bool rdb_save(struct store_db *db, const struct rdb_save *job, struct registry_saved *out,
-              struct err *e)
+static bool save_pinned(struct store_db *db, const struct rdb_save *job, struct registry_saved *out,
+                        struct err *e)
 {
     struct rdb_template t;
     uint8_t hash[CANON_HASH_BYTES], newest_hash[CANON_HASH_BYTES];
@@ -296,6 +296,19 @@ bool rdb_save(struct store_db *db, const struct rdb_save *job, struct registry_s
     ok = true;
 fail:
     free(text);
+    return ok;
+}
+
+bool rdb_save(struct store_db *db, const struct rdb_save *job, struct registry_saved *out,
+              struct err *e)
+{
+    struct rdb_save pinned = *job;
+    json_t *content;
+    if (!rdb_pin(db, job->act->who, job->content, &content, e))
+        return false;
+    pinned.content = content;
+    bool ok = save_pinned(db, &pinned, out, e);
+    json_decref(content);
     return ok;
 }
 

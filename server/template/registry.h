@@ -6,8 +6,9 @@
  * possible); whoever wrote a version never approves it. A label points to a version: "production",
  * "staging", any own name; "latest" always means the highest number and cannot be moved.
  * "production" is born protected: a protected label only points to approved versions whose includes
- * are fixed or protected and approved too, and only an approver moves it. Rollback is moving a
- * label back.
+ * are approved too, and only an approver moves it. Rollback is moving a label back. An include that
+ * names a label is saved as the version that the label means then: what a version says never
+ * changes, and who approves it approves all of it.
  *
  * Who may: see = local administrator, ROLE_ADMIN, ROLE_AUDITOR, the owner, everybody in the
  * department or below it. Write (save, fork, move labels that are not protected, delete, tags) =

@@ -254,26 +254,6 @@ bool rdb_state(struct store_db *db, int64_t template_id, int64_t number, enum re
 /* ---- what protected labels may point to ---- */
 
 static bool fit(struct store_db *db, int64_t template_id, const char *name, int64_t number,
-                unsigned depth, struct err *e);
-
-/* One include of a version that a protected label shall reach. */
-static bool fit_part(struct store_db *db, struct store_stmt *part, unsigned depth, struct err *e)
-{
-    const char *name = store_text(part, 1), *label = store_text(part, 3);
-    struct store_stmt *st;
-    int64_t is_protected;
-    if (!label)
-        return fit(db, store_int(part, 0), name, store_int(part, 2), depth + 1, e);
-    if (!rdb_query(db, "SELECT protected FROM template_label WHERE template_id = ?1 AND label = ?2",
-                   &st, e, "it", store_int(part, 0), label) ||
-        !store_first_int(st, 0, &is_protected, e))
-        return false;
-    if (!is_protected)
-        FAIL(e, ERR_CONFLICT, "it includes \"%s@%s\", a label that is not protected", name, label);
-    return true;
-}
-
-static bool fit(struct store_db *db, int64_t template_id, const char *name, int64_t number,
                 unsigned depth, struct err *e)
 {
     struct store_stmt *parts;
@@ -288,12 +268,12 @@ static bool fit(struct store_db *db, int64_t template_id, const char *name, int6
              name, state_names[state]);
     if (!rdb_query(
             db,
-            "SELECT p.part_id, t.name, p.part_number, p.part_label FROM template_part p"
+            "SELECT p.part_id, t.name, p.part_number FROM template_part p"
             " JOIN template t ON t.id = p.part_id WHERE p.template_id = ?1 AND p.number = ?2",
             &parts, e, "ii", template_id, number))
         return false;
     while (ok && (ok = store_step(parts, &row, e)) && row)
-        ok = fit_part(db, parts, depth, e);
+        ok = fit(db, store_int(parts, 0), store_text(parts, 1), store_int(parts, 2), depth + 1, e);
     store_done(parts);
     return ok;
 }
@@ -317,8 +297,43 @@ bool rdb_fetch(void *ctx, const char *name, const char *label, int64_t number,
         !rdb_version(f->db, &t, out->number, &out->content, NULL, e))
         return false;
     out->template_id = t.id;
-    if (label && f->by_label)
-        f->by_label(f->ctx, t.id, label, out->number);
+    return true;
+}
+
+/* *number stays 0 when there is no such template or label. */
+static bool number_now(struct store_db *db, const struct principal *who, const char *name,
+                       const char *label, int64_t *number, struct err *e)
+{
+    struct rdb_template t;
+    struct err why = ERR_INIT;
+    if (rdb_template(db, who, name, &t, &why) && number_of_label(db, &t, label, number, &why))
+        return true;
+    *number = 0;
+    if (why.code != ERR_NOT_FOUND && e)
+        *e = why;
+    return why.code == ERR_NOT_FOUND;
+}
+
+bool rdb_pin(struct store_db *db, const struct principal *who, const json_t *content, json_t **out,
+             struct err *e)
+{
+    json_t *messages = json_array(), *m;
+    size_t i;
+    *out = json_copy(json_iterable(content));
+    json_object_set_new(*out, "messages", messages);
+    json_array_foreach (json_object_get(content, "messages"), i, m) {
+        const char *label = json_string_value(json_object_get(m, "label"));
+        const char *name = json_string_value(json_object_get(m, "include"));
+        int64_t number = 0;
+        if (label && !number_now(db, who, name, label, &number, e)) {
+            json_decref(*out);
+            *out = NULL;
+            return false;
+        }
+        json_array_append_new(messages, number ? json_pack("{s:s, s:I}", "include", name, "number",
+                                                           (json_int_t)number)
+                                               : json_incref(m));
+    }
     return true;
 }
 

@@ -82,12 +82,14 @@ bool rdb_fit_to_protect(struct store_db *db, const struct rdb_template *t, int64
 struct rdb_fetch {
     struct store_db *db;
     const struct principal *who; /* who must see the parts; NULL: nobody */
-    /* Hears of every part that was found by a label; may be NULL. */
-    void (*by_label)(void *ctx, int64_t template_id, const char *label, int64_t number);
-    void *ctx;
 };
 bool rdb_fetch(void *ctx, const char *name, const char *label, int64_t number,
                struct prompt_source *out, struct err *e);
+/* Content in which every include names the version that its label means now, so that it means the
+ * same ever after. Includes of what `who` does not find stay as they are: the checks of a save say
+ * so. *out is owned. */
+bool rdb_pin(struct store_db *db, const struct principal *who, const json_t *content, json_t **out,
+             struct err *e) WARN_UNUSED;
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
@@ -100,7 +102,7 @@ struct rdb_save {
     const struct token_counter *tokens;
     struct findings *findings;
 };
-/* Everything a save does, inside a store_write callback. */
+/* Everything a save does, inside a store_write callback; the content is pinned first. */
 bool rdb_save(struct store_db *db, const struct rdb_save *job, struct registry_saved *out,
               struct err *e) WARN_UNUSED;
 

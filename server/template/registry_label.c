@@ -189,29 +189,6 @@ bool registry_label_rollback(struct registry *r, const struct registry_act *act,
 
 /* ---- protecting, deleting ---- */
 
-/* A label that approved versions include by name must stay protected: what they say would change.
- */
-static bool check_not_relied_on(struct store_db *db, const struct rdb_template *t,
-                                const char *label, struct err *e)
-{
-    struct store_stmt *st;
-    bool row;
-    if (!rdb_query(db,
-                   "SELECT t.name, p.number FROM template_part p JOIN template t"
-                   " ON t.id = p.template_id WHERE p.part_id = ?1 AND p.part_label = ?2 AND"
-                   " (SELECT v.state FROM template_review v WHERE v.template_id = p.template_id"
-                   " AND v.number = p.number ORDER BY v.id DESC LIMIT 1) = 'approved'",
-                   &st, e, "it", t->id, label) ||
-        !store_step(st, &row, e))
-        return false;
-    if (row)
-        err_set(e, ERR_CONFLICT, 0, __FILE__, __LINE__,
-                "version %" PRId64 " of \"%s\", which is approved, includes \"%s@%s\"",
-                store_int(st, 1), store_text(st, 0), t->name, label);
-    store_done(st);
-    return !row;
-}
-
 static bool run_protect(struct store_db *db, void *ctx, struct err *e)
 {
     const struct label_call *c = ctx;
@@ -223,8 +200,7 @@ static bool run_protect(struct store_db *db, void *ctx, struct err *e)
         return true;
     if (c->protect && before.canary_number && !rdb_fit_to_protect(db, &t, before.canary_number, e))
         return false;
-    if (c->protect ? !rdb_fit_to_protect(db, &t, before.number, e)
-                   : !check_not_relied_on(db, &t, c->label, e))
+    if (c->protect && !rdb_fit_to_protect(db, &t, before.number, e))
         return false;
     return rdb_run(db,
                    "UPDATE template_label SET protected = ?3, revision = revision + 1"
@@ -242,25 +218,6 @@ bool registry_label_protect(struct registry *r, const struct registry_act *act, 
            check_name(label, e) && store_write(r->store, run_protect, &call, e);
 }
 
-static bool check_not_included(struct store_db *db, const struct rdb_template *t, const char *label,
-                               struct err *e)
-{
-    struct store_stmt *st;
-    bool row;
-    if (!rdb_query(db,
-                   "SELECT t.name, p.number FROM template_part p JOIN template t"
-                   " ON t.id = p.template_id WHERE p.part_id = ?1 AND p.part_label = ?2",
-                   &st, e, "it", t->id, label) ||
-        !store_step(st, &row, e))
-        return false;
-    if (row)
-        err_set(e, ERR_CONFLICT, 0, __FILE__, __LINE__,
-                "version %" PRId64 " of \"%s\" includes \"%s@%s\"", store_int(st, 1),
-                store_text(st, 0), t->name, label);
-    store_done(st);
-    return !row;
-}
-
 static bool run_delete(struct store_db *db, void *ctx, struct err *e)
 {
     const struct label_call *c = ctx;
@@ -270,8 +227,7 @@ static bool run_delete(struct store_db *db, void *ctx, struct err *e)
         return false;
     if (before.is_protected)
         FAIL(e, ERR_CONFLICT, "the label \"%s\" is protected", c->label);
-    return check_not_included(db, &t, c->label, e) &&
-           rdb_run(db, "DELETE FROM template_label WHERE template_id = ?1 AND label = ?2", e, "it",
+    return rdb_run(db, "DELETE FROM template_label WHERE template_id = ?1 AND label = ?2", e, "it",
                    t.id, c->label) &&
            record(db, c->act, "label.delete", &t, c->label, &before, e);
 }

@@ -1,7 +1,6 @@
 /* Owns: the way of a request from a name and a label to a compiled prompt, and the cache of those.
  *
- * Versions never change, so a compiled prompt stays right as long as every label it was composed by
- * points where it did: an entry remembers those labels, and each use asks the database about them.
+ * Versions never change and include each other by number, so a compiled prompt stays right for ever.
  */
 #include <config.h>
 
@@ -17,22 +16,10 @@
 
 enum { CACHE_ENTRIES = 256 };
 
-/* A label that a prompt was composed by. */
-struct reliance {
-    int64_t template_id, number;
-    char label[CONTENT_LABEL_MAX + 1];
-};
-
-struct reliances {
-    struct reliance *r; /* owned */
-    size_t n;
-};
-
 struct entry {
     int64_t template_id, number; /* 0: free */
     struct prompt *prompt;       /* referenced */
-    struct reliances on;
-    uint64_t used; /* tick of the last use */
+    uint64_t used;               /* tick of the last use */
 };
 
 struct cache {
@@ -53,7 +40,6 @@ struct cache *cache_create(void)
 static void clear_entry(struct entry *x)
 {
     prompt_unref(&x->prompt);
-    free(x->on.r);
     *x = (struct entry){.template_id = 0};
 }
 
@@ -75,30 +61,22 @@ static struct entry *find_locked(struct cache *c, int64_t template_id, int64_t n
     return NULL;
 }
 
-/* A reference and a copy of what it relies on; NULL when it is not there. */
-static struct prompt *cache_get(struct cache *c, int64_t template_id, int64_t number,
-                                struct reliances *on)
+/* A reference; NULL when it is not there. */
+static struct prompt *cache_get(struct cache *c, int64_t template_id, int64_t number)
 {
     struct prompt *p = NULL;
-    *on = (struct reliances){.n = 0};
     pthread_mutex_lock(&c->mu);
     struct entry *x = find_locked(c, template_id, number);
     if (x) {
         p = prompt_ref(x->prompt);
         x->used = ++c->tick;
-        on->n = x->on.n;
-        if (on->n) {
-            on->r = mem_calloc(on->n, sizeof *on->r);
-            memcpy(on->r, x->on.r, on->n * sizeof *on->r);
-        }
     }
     pthread_mutex_unlock(&c->mu);
     return p;
 }
 
-/* Keeps another reference; takes over `on`. */
-static void cache_put(struct cache *c, int64_t template_id, int64_t number, struct prompt *p,
-                      struct reliances *on)
+/* Keeps another reference. */
+static void cache_put(struct cache *c, int64_t template_id, int64_t number, struct prompt *p)
 {
     pthread_mutex_lock(&c->mu);
     struct entry *x = find_locked(c, template_id, number);
@@ -115,62 +93,25 @@ static void cache_put(struct cache *c, int64_t template_id, int64_t number, stru
     *x = (struct entry){.template_id = template_id,
                         .number = number,
                         .prompt = prompt_ref(p),
-                        .on = *on,
                         .used = ++c->tick};
     pthread_mutex_unlock(&c->mu);
-    *on = (struct reliances){.n = 0};
 }
 
 /* ---- composing ---- */
 
-static void on_label(void *ctx, int64_t template_id, const char *label, int64_t number)
-{
-    struct reliances *on = ctx;
-    on->r = mem_realloc(on->r, (on->n + 1) * sizeof *on->r);
-    struct reliance *r = &on->r[on->n++];
-    *r = (struct reliance){.template_id = template_id, .number = number};
-    snprintf(r->label, sizeof r->label, "%s", label);
-}
-
-static bool still_true(struct store_db *db, const struct reliances *on, bool *out, struct err *e)
-{
-    *out = true;
-    for (size_t i = 0; i < on->n && *out; i++) {
-        struct rdb_template t = {.id = on->r[i].template_id, .name = "?"};
-        struct registry_ref ref = {.label = on->r[i].label};
-        struct err why = ERR_INIT;
-        int64_t number = 0;
-        if (!rdb_number(db, &t, ref, &number, &why) && why.code != ERR_NOT_FOUND) {
-            if (e)
-                *e = why;
-            return false;
-        }
-        *out = number == on->r[i].number;
-    }
-    return true;
-}
-
 static bool compose(struct store_db *db, struct registry *r, const struct rdb_template *t,
                     int64_t number, struct prompt **out, struct err *e)
 {
-    struct reliances on;
     struct prompt_source root = {.template_id = t->id, .number = number};
-    struct rdb_fetch fetch = {.db = db, .by_label = on_label, .ctx = &on};
-    bool current = false, ok = true;
-    *out = cache_get(r->cache, t->id, number, &on);
+    struct rdb_fetch fetch = {.db = db};
+    *out = cache_get(r->cache, t->id, number);
     if (*out)
-        ok = still_true(db, &on, &current, e);
-    if (!current) {
-        prompt_unref(out);
-        free(on.r);
-        on = (struct reliances){.n = 0};
-        ok = ok && rdb_version(db, t, number, &root.content, NULL, e) &&
-             prompt_create(&root, rdb_fetch, &fetch, out, e);
-        json_decref(root.content);
-    }
-    if (ok && !current)
-        cache_put(r->cache, t->id, number, *out, &on);
-    free(on.r);
+        return true;
+    bool ok = rdb_version(db, t, number, &root.content, NULL, e) &&
+              prompt_create(&root, rdb_fetch, &fetch, out, e);
+    json_decref(root.content);
+    if (ok)
+        cache_put(r->cache, t->id, number, *out);
     return ok;
 }
 

@@ -324,6 +324,17 @@ static bool compare_version(struct store_db *db, struct import *im, const struct
     return true;
 }
 
+/* Its includes name versions from now on, as those in the registry do. */
+static bool pin_file(struct store_db *db, const struct import *im, struct file *f, struct err *e)
+{
+    json_t *pinned;
+    if (!rdb_pin(db, im->act->who, f->p.content, &pinned, e))
+        return false;
+    json_decref(f->p.content);
+    f->p.content = pinned;
+    return true;
+}
+
 /* What a file says is its problem, what the disk says ends the import. */
 static bool is_about_content(enum err_code code)
 {
@@ -340,7 +351,8 @@ static bool save_file(struct store_db *db, struct import *im, const struct group
     struct err why = ERR_INIT;
     struct registry_saved out = {.number = 0};
     json_t *tags = json_object_get(g->record, "tags");
-    if (!rdb_template_any(db, g->name, &t, &found, e) || !compare_version(db, im, f, &t, &done, e))
+    if (!rdb_template_any(db, g->name, &t, &found, e) || !pin_file(db, im, f, e) ||
+        !compare_version(db, im, f, &t, &done, e))
         return false;
     if (done)
         return true;
