@@ -170,6 +170,9 @@ bool engine_stream_next(struct engine_stream *s, struct engine_event *ev) WARN_U
 bool engine_stream_wait(struct engine_stream *s, struct engine_event *ev, int timeout_ms) WARN_UNUSED;
 /* Asks the engine to stop the request: its pages are free within one step. Idempotent. */
 void engine_stream_cancel(struct engine_stream *s);
+/* Whether the engine has taken it out of its queue: if not, nothing was computed yet. One that was
+ * cancelled before is never begun afterwards, but for the step that is being put together. */
+bool engine_stream_begun(const struct engine_stream *s);
 /* Cancels when not finished, and frees. notify is not called any more once this returns. */
 void engine_stream_release(struct engine_stream **s);
 

@@ -226,6 +226,42 @@ START_TEST(services_and_the_disabled_do_not_log_in)
 }
 END_TEST
 
+/* A key of a person, made by the administrator: `more` is a member of its JSON. */
+static void narrow_key(enum admin_who who, const char *scopes, const char *more, char text[KEY_TEXT])
+{
+    char body[512];
+    snprintf(body, sizeof body, "{\"person_id\":%" PRId64 ",\"name\":\"n\",\"scopes\":[%s]%s}",
+             rig.person[who].id, scopes, more);
+    json_t *v = admin_call(&rig, BY_ADMIN, "POST", "/admin/v1/keys", NULL, body, 201);
+    snprintf(text, KEY_TEXT, "%s", admin_text(v, "key"));
+    json_decref(v);
+}
+
+static const char *bearer(const char *key)
+{
+    static char header[KEY_TEXT + 32];
+    snprintf(header, sizeof header, "Authorization: Bearer %s\r\n", key);
+    return header;
+}
+
+START_TEST(a_key_sees_no_other_models)
+{
+    char key[KEY_TEXT];
+    narrow_key(BY_USER, "\"infer\"", ",\"models\":[\"other*\"]", key);
+    json_t *v = admin_call(&rig, BY_NOBODY, "GET", "/v1/models", bearer(key), NULL, 200);
+    ck_assert_uint_eq(json_array_size(admin_at(v, "data")), 0);
+    json_decref(v);
+    admin_refused(&rig, BY_NOBODY, "GET", "/v1/models/fake", bearer(key), NULL, 404,
+                  "model_not_found");
+    admin_refused(&rig, BY_NOBODY, "POST", CHAT, bearer(key), HELLO, 404, "model_not_found");
+    narrow_key(BY_USER, "\"infer\"", ",\"models\":[\"fa*\"]", key);
+    v = admin_call(&rig, BY_NOBODY, "GET", "/v1/models", bearer(key), NULL, 200);
+    ck_assert_str_eq(admin_text(v, "data/0/id"), "fake");
+    json_decref(v);
+    admin_expect(&rig, BY_NOBODY, "GET", "/v1/models/fake", bearer(key), NULL, 200);
+}
+END_TEST
+
 /* ---- ends in the middle of use ---------------------------------------------------------------- */
 
 static int ask_again(struct http_client *c, const char *request)
@@ -292,6 +328,7 @@ int main(void)
     tcase_add_test(tc, local_routes_stay_local);
     tcase_add_test(tc, nobody_raises_themselves);
     tcase_add_test(tc, a_session_makes_no_key_beyond_its_roles);
+    tcase_add_test(tc, a_key_sees_no_other_models);
     tcase_add_test(tc, services_and_the_disabled_do_not_log_in);
     tcase_add_test(tc, a_connection_that_stays_open_opens_nothing);
     tcase_add_test(tc, a_stream_outlives_its_key_and_nothing_else_does);

@@ -552,6 +552,23 @@ START_TEST(what_was_cut_off_is_counted)
 }
 END_TEST
 
+START_TEST(who_leaves_the_queue_owes_nothing)
+{
+    set_limit(QUOTA_PERSON, person, QUOTA_TOKENS_PER_DAY, 100000, false);
+    int64_t spent = used(QUOTA_PERSON, person, QUOTA_TOKENS_PER_DAY);
+    struct request *r = chat("#tokens=40##queue_ms=60000#", ",\"stream\":true");
+    struct row row = ended(r);
+    ck_assert_str_eq(row.finish, "cancelled");
+    ck_assert_int_eq(row.prompt, 0);
+    ck_assert_int_eq(row.completion, 0);
+    ck_assert_int_eq(used(QUOTA_PERSON, person, QUOTA_TOKENS_PER_DAY), spent);
+    r = chat("#tokens=40##prefill_ms=60000#", ",\"stream\":true"); /* at work when it is left */
+    row = ended(r);
+    ck_assert_int_gt(row.prompt, 0);
+    ck_assert_int_eq(used(QUOTA_PERSON, person, QUOTA_TOKENS_PER_DAY), spent + row.prompt);
+}
+END_TEST
+
 START_TEST(long_answers_tell_how_far_they_are)
 {
     struct request *r = chat("#tokens=4000##us=2000#", "");
@@ -1016,6 +1033,7 @@ int main(void)
     tcase_add_test(tc, a_template_stands_in_the_row);
     tcase_add_test(tc, failures_have_their_rows);
     tcase_add_test(tc, what_was_cut_off_is_counted);
+    tcase_add_test(tc, who_leaves_the_queue_owes_nothing);
     tcase_add_test(tc, long_answers_tell_how_far_they_are);
     tc = add_case(s, "commit");
     tcase_add_loop_test(tc, the_end_waits_for_the_commit, 0, 3);

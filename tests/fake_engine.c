@@ -33,6 +33,7 @@ struct engine_stream {
     bool fails, logprobs, notifying;
     uint32_t n_logprobs;
     uint64_t token_us, submit_us, start_us, prefill_us, next_us;
+    uint64_t cancel_us; /* 0 = was not */
     char *stop[ENGINE_MAX_STOP];
     size_t n_stop;
     char tail[ENGINE_MAX_STOP_BYTES + 8]; /* text not yet given because it may begin a stop string */
@@ -418,8 +419,18 @@ void engine_stream_cancel(struct engine_stream *s)
 {
     pthread_mutex_lock(&s->eng->mu);
     s->cancelled = true;
+    if (!s->cancel_us)
+        s->cancel_us = clock_now_us();
     pthread_cond_broadcast(&s->eng->changed);
     pthread_mutex_unlock(&s->eng->mu);
+}
+
+bool engine_stream_begun(const struct engine_stream *s)
+{
+    pthread_mutex_lock(&s->eng->mu);
+    bool begun = (s->cancel_us ? s->cancel_us : clock_now_us()) >= s->start_us;
+    pthread_mutex_unlock(&s->eng->mu);
+    return begun;
 }
 
 void engine_stream_release(struct engine_stream **out)

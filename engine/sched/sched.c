@@ -308,8 +308,10 @@ static void admit(struct sched *s)
         remove_from(&s->waiting, seq);
         seq->slot = slot;
         seq->state = SEQ_RUNNING;
-        if (!seq->started_us)
+        if (!seq->started_us) {
             seq->started_us = clock_now_us();
+            stream_begin(seq->stream);
+        }
         insert_by_arrival(&s->running, seq);
         s->n_running++;
         add_chunk(s, seq);

@@ -33,7 +33,7 @@ struct record {
 struct engine_stream {
     atomic_int refs;
     atomic_bool cancelled;
-    atomic_uint prefilled;
+    atomic_bool begun;
     void (*notify)(void *user);
     void *user;
     void (*wake)(void *wake_user);
@@ -130,6 +130,16 @@ void stream_push_done(struct engine_stream *s, const struct engine_event *ev)
     s->done_event = *ev;
     buf_append(&s->done_text, ev->text, ev->text_len);
     announce_and_unlock(s, was_empty);
+}
+
+void stream_begin(struct engine_stream *s)
+{
+    atomic_store(&s->begun, true);
+}
+
+bool engine_stream_begun(const struct engine_stream *s)
+{
+    return atomic_load(&s->begun);
 }
 
 bool stream_is_cancelled(const struct engine_stream *s)

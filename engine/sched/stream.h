@@ -15,6 +15,8 @@ struct engine_stream *stream_create(void (*notify)(void *user), void *user,
                                     void (*wake)(void *wake_user), void *wake_user);
 void stream_unref(struct engine_stream *s);
 
+/* Engine thread: the request is part of a step for the first time. */
+void stream_begin(struct engine_stream *s);
 /* Engine thread. Text is copied. */
 void stream_push_token(struct engine_stream *s, const struct engine_event *ev);
 void stream_push_done(struct engine_stream *s, const struct engine_event *ev);

@@ -338,11 +338,14 @@ static bool read_events(struct generation *g, struct source *s)
 
 /* ---- the account ------------------------------------------------------------------------------ */
 
+/* The prompt counts once the engine has begun with it: who leaves the queue owes nothing. */
 static void count_tokens(const struct generation *g, struct ledger_counts *out)
 {
-    *out = (struct ledger_counts){.prompt_tokens = g->prompt_tokens};
+    *out = (struct ledger_counts){.prompt_tokens = 0};
     for (unsigned i = 0; i < g->w.n; i++) {
         const struct choice *c = &g->w.choices[i];
+        if (engine_stream_begun(g->sources[i].stream))
+            out->prompt_tokens = g->prompt_tokens;
         out->completion_tokens += c->done ? c->usage.completion_tokens : c->tokens;
         out->reasoning_tokens += c->reasoning_tokens;
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/json.h"
+#include "auth/key.h"
 #include "engine.h"
 
 /* A step of a large model on a software driver, or the first use of a kernel, takes long; past this the
@@ -41,17 +42,27 @@ static void put_model(const struct api_model *m, struct buf *out)
                info->vocab_size, info->max_context, info->n_layers);
 }
 
+/* What a key may not use is not there for it. */
+static bool may_use(const struct api_call *call, struct api_error *e)
+{
+    return key_allows_model(call->grant, call->model->id) ||
+           api_fail(e, API_MODEL_NOT_FOUND, "model",
+                    "There is no model of that name for this key.");
+}
+
 void api_models_list(const struct api_call *call, struct api_answer *answer)
 {
+    struct api_error e = API_ERROR_INIT;
     buf_puts(&answer->body, "{\"object\":\"list\",\"data\":[");
-    put_model(call->model, &answer->body);
+    if (may_use(call, &e))
+        put_model(call->model, &answer->body);
     buf_puts(&answer->body, "]}");
 }
 
 void api_models_get(const struct api_call *call, struct api_answer *answer)
 {
     struct api_error e = API_ERROR_INIT;
-    if (api_check_model(call->model, call->param[0], &e))
+    if (may_use(call, &e) && api_check_model(call->model, call->param[0], &e))
         put_model(call->model, &answer->body);
     else
         api_answer_error(answer, &e);
