@@ -9,3 +9,9 @@ tests_check_admin_login_LDADD = $(SERVER_TEST_LDADD)
 tests_check_admin_people_SOURCES = tests/check_admin_people.c $(admin_browser_sources)
 tests_check_admin_people_LDADD = $(SERVER_TEST_LDADD)
 TESTS += tests/check_admin_login tests/check_admin_people
+
+# S11: memory and other requests under a flood of logins; SEEKD_TEST_LONG bounds their times.
+check_PROGRAMS += tests/check_login_flood
+tests_check_login_flood_SOURCES = tests/check_login_flood.c $(admin_browser_sources)
+tests_check_login_flood_LDADD = $(SERVER_TEST_LDADD)
+TESTS += tests/check_login_flood

@@ -1,5 +1,5 @@
 /* The one thread that computes password hashes. One at a time and few waiting: a flood of logins
- * takes neither the machine's memory (32 MiB each) nor its cores.
+ * takes neither the machine's memory (32 MiB each) nor its cores; the thread is nicer than others.
  * Thread: any. Internal to auth/.
  */
 #ifndef SEEKD_AUTH_HASHER_H
