@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "store/db.h"
 #include "store/migrate.h"
 #include "store/schema.h"
@@ -443,6 +444,65 @@ START_TEST(jobs_end_in_the_order_of_their_posts)
     store_stats(store, &stats);
     printf("ordering: %d jobs, %llu commits\n", N, (unsigned long long)stats.commits);
     ck_assert_uint_le(stats.commits, N / 2);
+}
+END_TEST
+
+/* A job that is timed from its post to the return of its COMMIT. */
+struct timed {
+    struct pair pair;
+    uint64_t posted_us, took_us;
+};
+static sem_t durable;
+
+static void note_time(void *ctx, bool ok, const struct err *e)
+{
+    struct timed *t = ctx;
+    ck_assert_msg(ok, "%s", e->msg);
+    t->took_us = clock_now_us() - t->posted_us;
+    sem_post(&durable);
+}
+
+/* The slowest of `rounds` groups of `n` jobs each; a group begins when the one before has ended. */
+static uint64_t slowest(int64_t writer, int rounds, int n)
+{
+    uint64_t worst = 0;
+    struct timed t[8];
+    for (int r = 0; r < rounds; r++) {
+        for (int i = 0; i < n; i++) {
+            struct err e = ERR_INIT;
+            t[i] = (struct timed){.pair = {.writer = writer, .n = r * n + i},
+                                  .posted_us = clock_now_us()};
+            ck_assert_msg(store_post(store, rows_add_pair, &t[i], note_time, &e), "%s", e.msg);
+        }
+        for (int i = 0; i < n; i++)
+            ck_assert_int_eq(sem_wait(&durable), 0);
+        for (int i = 0; i < n; i++)
+            worst = t[i].took_us > worst ? t[i].took_us : worst;
+    }
+    return worst;
+}
+
+/* Alone a job waits for nobody, in company at most commit_ms. The bound is wide: what is tested is
+ * that a wait ends, not how fast the disk is. */
+START_TEST(a_group_does_not_wait_longer_than_it_may)
+{
+    enum { LONGEST_MS = 50, BOUND_US = 500000 };
+    struct store_options opt = STORE_OPTIONS_DEFAULT;
+    struct err e = ERR_INIT;
+    store_close(&store);
+    opt.path = path;
+    opt.commit_ms = LONGEST_MS;
+    ck_assert_msg(store_open(&opt, &store, &e), "%s", e.msg);
+    ck_assert_int_eq(sem_init(&durable, 0, 0), 0);
+    uint64_t alone = slowest(1, 40, 1), company = slowest(2, 20, 5);
+    printf("group commit of %d ms: durable after %.1f ms alone, %.1f ms in groups (the slowest)\n",
+           LONGEST_MS, (double)alone / 1000, (double)company / 1000);
+    ck_assert_uint_lt(alone, BOUND_US);
+    ck_assert_uint_lt(company, BOUND_US);
+    opt.commit_ms = LONGEST_MS + 1; /* nobody can ask for more */
+    store_close(&store);
+    ck_assert(!store_open(&opt, &store, &e));
+    ck_assert_int_eq(e.code, ERR_ARG);
 }
 END_TEST
 
@@ -904,7 +964,8 @@ static Suite *make_suite(void)
                                     a_deferred_key_that_leads_nowhere_fails_its_job_only,
                                     a_job_without_a_reason_gets_one,
                                     a_job_that_ends_the_transaction_fails_it,
-                                    jobs_end_in_the_order_of_their_posts, a_full_queue_is_said,
+                                    jobs_end_in_the_order_of_their_posts,
+                                    a_group_does_not_wait_longer_than_it_may, a_full_queue_is_said,
                                     an_end_may_post_the_next_job, closing_runs_what_is_queued,
                                     many_threads_write_and_read, a_read_sees_one_snapshot,
                                     without_a_free_reader_it_says_so, NULL});

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "audit/audit.h"
 #include "fault/vfs.h"
 #include "store/db.h"
 #include "store/migrate.h"
@@ -401,8 +402,8 @@ START_TEST(each_io_step_fails_once)
                 runs++;
         }
     }
-    printf("%s: %u failed steps in %d scenarios, all or nothing in each\n", vfs_fault_names[fault],
-           runs, N_SCENARIOS);
+    printf("R4 %s: %u failed steps in %d scenarios, all or nothing in each\n",
+           vfs_fault_names[fault], runs, N_SCENARIOS);
     ck_assert_uint_ge(runs, 2 * N_SCENARIOS - 8);
     drop_base();
 }
@@ -451,7 +452,7 @@ START_TEST(migrations_are_all_or_nothing)
         met = vfs_calm();
         expect_version(ok ? 2 : 0);
     }
-    printf("migration, %s: %u runs\n", vfs_fault_names[fault], runs);
+    printf("R4 migration, %s: %u failed steps, all or nothing\n", vfs_fault_names[fault], runs);
 }
 END_TEST
 
@@ -516,7 +517,7 @@ static bool table_is_there(void)
 
 START_TEST(power_fails_at_any_moment)
 {
-    unsigned images = long_form() ? 1000 : 60;
+    unsigned images = long_form() ? 1000 : 100;
     uint64_t rows = 0, moment = 20261124;
     fault = VFS_FAULT_COUNT;
     memset(told, 0, sizeof told);
@@ -540,7 +541,7 @@ START_TEST(power_fails_at_any_moment)
         store_close(&store);
     }
     printf(
-        "power failure: %u images of %zu steps opened clean, 0 of %llu acknowledged pairs lost\n",
+        "R2 power failure: %u images of %zu steps opened clean, 0 of %llu acknowledged pairs lost\n",
         images, n, (unsigned long long)rows);
 }
 END_TEST
@@ -557,15 +558,73 @@ static void expect_read_only(bool want)
     ck_assert_int_eq(stats.read_only, want);
 }
 
-/* Writes until the disk is full; readers go on. */
+/* Acts are rows of the audit log: as many as were acknowledged, each chained to the one before. */
+static int64_t acts;
+
+static bool add_act(struct store_db *db, void *ctx, struct err *e)
+{
+    static const struct audit_actor machine = {.name = "seekd", .address = "local", .request_id = ""};
+    static const struct audit_entry entry = {.action = "server.backup", .object_kind = "server",
+                                             .object_id = "database", .reason = ""};
+    (void)ctx;
+    return audit_append(db, &machine, &entry, e);
+}
+
+static bool try_act(void)
+{
+    struct err e = ERR_INIT;
+    bool ok = store_write(store, add_act, NULL, &e);
+    ck_assert_msg(ok || e.code == ERR_IO || e.code == ERR_BUSY, "%s: %s", err_code_name(e.code),
+                  e.msg);
+    acts += ok;
+    return ok;
+}
+
+struct chain {
+    struct audit_head head;
+    int64_t bad;
+};
+
+static bool verify_chain(struct store_db *db, void *ctx, struct err *e)
+{
+    struct chain *c = ctx;
+    return audit_verify(db, NULL, &c->head, &c->bad, e);
+}
+
+static void expect_chain(void)
+{
+    struct err e = ERR_INIT;
+    struct chain c;
+    ck_assert_msg(store_read(store, verify_chain, &c, &e), "%s", e.msg);
+    ck_assert_int_eq(c.bad, 0);
+    ck_assert_int_eq(c.head.seq, acts);
+}
+
+/* Writes until the disk is full: pairs, then acts, which are smaller. Readers go on. */
 static int fill_disk(int n, size_t filler_bytes)
 {
     while (try_write(n, filler_bytes))
         n++;
     expect_read_only(true);
+    while (try_act())
+        continue;
+    expect_read_only(true);
     ck_assert(!try_write(n + 1, filler_bytes));
     ck_assert(rows_total(store) > 0);
     return n + 2;
+}
+
+/* What holds as soon as there is room again, without a restart. */
+static int expect_recovery(int n, const char *what)
+{
+    struct err e = ERR_INIT;
+    ck_assert(try_write(n++, 100));
+    ck_assert(try_act());
+    expect_read_only(false);
+    check_all(what, SIZE_MAX);
+    expect_chain();
+    ck_assert(store_truncate_wal(store, &e));
+    return n;
 }
 
 START_TEST(a_full_disk_is_survived_without_a_restart)
@@ -580,16 +639,15 @@ START_TEST(a_full_disk_is_survived_without_a_restart)
         vfs_limit_space(20000 + 37000 * round);
         n = fill_disk(n, (size_t)(200 + 1500 * (round % 4)));
         vfs_limit_space(-1);
-        ck_assert(try_write(n++, 100));
-        expect_read_only(false);
-        check_all("full disk", SIZE_MAX);
-        ck_assert(store_truncate_wal(store, &e));
+        n = expect_recovery(n, "full disk");
     }
     ck_assert_uint_eq(compare(SIZE_MAX).revived, 0);
     store_close(&store);
     must_open();
     check_all("after a restart", SIZE_MAX);
-    printf("full disk: %d rounds, %d pairs told about, none lost\n", FULL_ROUNDS, n);
+    expect_chain();
+    printf("R14 full disk: %d rounds, %d pairs and %d acts told about, none lost\n", FULL_ROUNDS, n,
+           (int)acts);
 }
 END_TEST
 
@@ -603,22 +661,24 @@ static void limit_files(rlim_t bytes)
 
 START_TEST(a_file_size_limit_of_the_system_is_survived)
 {
-    struct err e = ERR_INIT;
     int n = 0;
     fault = VFS_FULL;
     memset(told, 0, sizeof told);
     signal(SIGXFSZ, SIG_IGN);
     store = rows_open(path); /* the system's own VFS */
-    for (int round = 0; round < 5; round++) {
+    for (int round = 0; round < FULL_ROUNDS; round++) {
         limit_files((rlim_t)(400000 + 150000 * round));
         n = fill_disk(n, 2500);
         limit_files(RLIM_INFINITY);
-        ck_assert(try_write(n++, 100));
-        expect_read_only(false);
-        check_all("file size limit", SIZE_MAX);
-        ck_assert(store_truncate_wal(store, &e));
+        n = expect_recovery(n, "file size limit");
     }
     ck_assert_uint_eq(compare(SIZE_MAX).revived, 0);
+    store_close(&store);
+    store = rows_reopen(path);
+    check_all("after a restart", SIZE_MAX);
+    expect_chain();
+    printf("R14 file size limit: %d rounds, %d pairs and %d acts told about, none lost\n", FULL_ROUNDS,
+           n, (int)acts);
 }
 END_TEST
 
