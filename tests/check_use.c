@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "auth/people.h"
+#include "store/store.h"
 #include "template/registry.h"
 
 static struct admin_rig rig;
@@ -187,6 +188,80 @@ START_TEST(clients_of_langfuse_fetch_prompts)
 }
 END_TEST
 
+/* What a client fetches is what the server would send: with the messages of included versions. */
+START_TEST(langfuse_prompts_hold_what_they_include)
+{
+    save("office/house", "{\"messages\":[{\"role\":\"system\",\"content\":\"House style.\"},"
+                         "{\"include\":\"office/greet\",\"label\":\"staging\"}]}", 0, "staging");
+    save("office/top", "{\"messages\":[{\"include\":\"office/house\",\"number\":1},"
+                       "{\"role\":\"user\",\"content\":\"hey\"}]}", 0, "staging");
+    json_t *v = admin_call(&rig, BY_USER, "GET", "/api/public/v2/prompts/office%2Ftop?label=staging",
+                           NULL, NULL, 200);
+    static const char *const expected[] = {"House style.", "Be short.", "#reply=Hello {{ who }}#",
+                                           "hey"};
+    ck_assert_uint_eq(json_array_size(admin_at(v, "prompt")), 4);
+    for (size_t i = 0; i < 4; i++) {
+        char place[40];
+        snprintf(place, sizeof place, "prompt/%zu/content", i);
+        ck_assert_str_eq(admin_text(v, place), expected[i]);
+    }
+    ck_assert_str_eq(admin_text(v, "prompt/0/role"), "system");
+    ck_assert_str_eq(admin_text(v, "prompt/3/role"), "user");
+    ck_assert(json_is_null(admin_at(v, "resolutionGraph")));
+    json_decref(v);
+}
+END_TEST
+
+static bool run_sql(struct store_db *db, void *ctx, struct err *e)
+{
+    struct store_stmt *st;
+    return store_query(db, ctx, &st, e) && store_run(db, st, NULL, e);
+}
+
+static void sql(const char *text)
+{
+    struct err e = ERR_INIT;
+    ck_assert_msg(store_write(rig.server.service->store, run_sql, (void *)(uintptr_t)text, &e), "%s",
+                  e.msg);
+}
+
+START_TEST(langfuse_lists_what_there_is)
+{
+    static const char two[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"v2\"}]}";
+    struct principal p;
+    struct audit_actor actor;
+    struct registry_act act;
+    struct err e = ERR_INIT;
+    save("office/greet", two, 1, NULL);
+    save("office/greet", GREET, 2, NULL);
+    act_by(BY_EDITOR, &p, &actor, &act);
+    ck_assert_msg(registry_delete_version(rig.server.service->registry, &act, "office/greet", 2, &e),
+                  "%s", e.msg);
+    json_t *v = admin_call(&rig, BY_USER, "GET", "/api/public/v2/prompts", NULL, NULL, 200);
+    ck_assert_uint_eq(json_array_size(admin_at(v, "data/0/versions")), 2);
+    ck_assert_int_eq(admin_number(v, "data/0/versions/0"), 1);
+    ck_assert_int_eq(admin_number(v, "data/0/versions/1"), 3);
+    json_decref(v);
+    /* beyond what is read at once */
+    sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+        " INSERT INTO template (name, owner_id, created_at)"
+        " SELECT printf('many/t%04d', i), 1, 0 FROM n");
+    sql("INSERT INTO template_version SELECT id, 1, '{}', zeroblob(32), 'note', 1, 0 FROM template"
+        " WHERE name LIKE 'many/%'");
+    v = admin_call(&rig, BY_USER, "GET", "/api/public/v2/prompts?page=21&limit=100", NULL, NULL, 200);
+    ck_assert_int_eq(admin_number(v, "meta/totalItems"), 2001);
+    ck_assert_int_eq(admin_number(v, "meta/totalPages"), 21);
+    ck_assert_uint_eq(json_array_size(admin_at(v, "data")), 1);
+    ck_assert_str_eq(admin_text(v, "data/0/name"), "office/greet"); /* the last by name */
+    json_decref(v);
+    v = admin_call(&rig, BY_USER, "GET", "/api/public/v2/prompts?page=2&limit=100&name=many/", NULL,
+                   NULL, 200);
+    ck_assert_int_eq(admin_number(v, "meta/totalItems"), 2000);
+    ck_assert_str_eq(admin_text(v, "data/0/name"), "many/t0101");
+    json_decref(v);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("use");
@@ -197,6 +272,8 @@ int main(void)
     tcase_add_test(tc, a_narrow_key_of_an_administrator_sees_what_people_see);
     tcase_add_test(tc, runs_a_template);
     tcase_add_test(tc, clients_of_langfuse_fetch_prompts);
+    tcase_add_test(tc, langfuse_prompts_hold_what_they_include);
+    tcase_add_test(tc, langfuse_lists_what_there_is);
     suite_add_tcase(s, tc);
     return admin_main(s);
 }

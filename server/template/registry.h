@@ -126,11 +126,13 @@ struct registry_filter {
     const char *tag;    /* NULL = any */
     const char *label;  /* only templates that have it, NULL = any */
     bool archived;      /* those instead of the living */
+    bool versions;      /* rows have "versions": the numbers that there are, ascending */
     const char *after;  /* cursor: name of the last one of the page before, NULL = from the start */
     unsigned limit;     /* 1..1000 */
 };
 /* Array in order of names: {"id", "name", "tags", "owner_id", "department_id", "revision",
- * "latest", "title" (of the newest version), "labels": [{"label", "number"}], "updated_at"}. */
+ * "latest", "title" (of the newest version), "labels": [{"label", "number"}], "updated_at"}, and
+ * "versions" when the filter asks for them. */
 bool registry_list(struct registry *r, const struct principal *who, const struct registry_filter *f,
                    json_t **out, struct err *e) WARN_UNUSED;
 

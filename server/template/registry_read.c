@@ -241,11 +241,15 @@ bool registry_version(struct registry *r, const struct principal *who, const cha
 
 static json_t *list_row(struct store_stmt *st)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", rdb_integer(st, 0),
-                     "name", rdb_string(st, 1), "tags", rdb_json(st, 2), "owner_id",
-                     rdb_integer(st, 3), "department_id", rdb_integer(st, 4), "revision",
-                     rdb_integer(st, 5), "latest", rdb_integer(st, 6), "title", rdb_json(st, 7),
-                     "updated_at", rdb_integer(st, 8), "labels", rdb_json(st, 9));
+    json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
+                            rdb_integer(st, 0), "name", rdb_string(st, 1), "tags", rdb_json(st, 2),
+                            "owner_id", rdb_integer(st, 3), "department_id", rdb_integer(st, 4),
+                            "revision", rdb_integer(st, 5), "latest", rdb_integer(st, 6), "title",
+                            rdb_json(st, 7), "updated_at", rdb_integer(st, 8), "labels",
+                            rdb_json(st, 9));
+    if (!store_is_null(st, 10))
+        json_object_set_new(row, "versions", rdb_json(st, 10));
+    return row;
 }
 
 static bool read_list(struct store_db *db, void *ctx, struct err *e)
@@ -260,7 +264,9 @@ static bool read_list(struct store_db *db, void *ctx, struct err *e)
                " SELECT t.id, t.name, t.tags, t.owner_id, t.department_id, t.revision, v.number,"
                " json_extract(v.content, '$.title'), v.created_at,"
                " (SELECT json_group_array(json_object('label', l.label, 'number', l.number))"
-               "  FROM template_label l WHERE l.template_id = t.id)"
+               "  FROM template_label l WHERE l.template_id = t.id),"
+               " CASE WHEN ?10 THEN (SELECT json_group_array(number) FROM (SELECT number"
+               "  FROM template_version x WHERE x.template_id = t.id ORDER BY number)) END"
                " FROM template t JOIN template_version v ON v.template_id = t.id AND v.number ="
                " (SELECT max(number) FROM template_version w WHERE w.template_id = t.id)"
                " WHERE (?2 OR t.department_id IS NULL OR t.owner_id = ?3"
@@ -272,9 +278,9 @@ static bool read_list(struct store_db *db, void *ctx, struct err *e)
                " AND (?7 IS NULL OR ?7 = 'latest' OR EXISTS (SELECT 1 FROM template_label l"
                "  WHERE l.template_id = t.id AND l.label = ?7))"
                " AND (t.archived_at IS NOT NULL) = ?8 ORDER BY t.name LIMIT ?9",
-               &st, e, "iiittttii", c->who->department_id, (int64_t)rdb_sees_all(c->who),
+               &st, e, "iiittttiii", c->who->department_id, (int64_t)rdb_sees_all(c->who),
                c->who->person_id, f->after, f->prefix, f->tag, f->label, (int64_t)f->archived,
-               (int64_t)f->limit) &&
+               (int64_t)f->limit, (int64_t)f->versions) &&
            collect(st, list_row, c->out, e);
 }
 
