@@ -38,6 +38,20 @@ void admin_session_cookie(const struct api_call *call, struct api_answer *answer
 
 /* ---- from outside ----------------------------------------------------------------------------- */
 
+bool admin_outside_begin(const struct api_call *call, struct api_error *e)
+{
+    if (atomic_fetch_add(&call->service->outside, 1) < SERVICE_OUTSIDE)
+        return true;
+    admin_outside_end(call);
+    return api_fail(e, API_OVERLOADED, NULL,
+                    "Many people are logging in at this moment; try again shortly.");
+}
+
+void admin_outside_end(const struct api_call *call)
+{
+    atomic_fetch_sub(&call->service->outside, 1);
+}
+
 static bool find_department(const struct api_call *call, const struct audit_actor *actor,
                             const char *path, int64_t *id, struct err *e)
 {

@@ -32,6 +32,11 @@ void admin_session_cookie(const struct api_call *call, struct api_answer *answer
 bool admin_identity_person(const struct api_call *call, const struct identity *id,
                            int64_t *person_id, struct err *e) WARN_UNUSED;
 
+/* Around every question to a directory or issuer, so that one that hangs never holds all threads for
+ * logins: false (API_OVERLOADED) when enough wait already, else admin_outside_end follows. */
+bool admin_outside_begin(const struct api_call *call, struct api_error *e) WARN_UNUSED;
+void admin_outside_end(const struct api_call *call);
+
 /* A person's sessions as a JSON array (owned), oldest first; the caller's own has "current". */
 bool admin_sessions_json(const struct api_call *call, int64_t person_id, json_t **out,
                          struct err *e) WARN_UNUSED;

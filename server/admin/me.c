@@ -105,14 +105,12 @@ static bool give_up(const struct api_call *call, const struct login_request *r,
 }
 
 /* The road is the same whether the directory knows the login or not. */
-static bool by_directory(const struct api_call *call, const struct login_request *r,
-                         struct login_result *out, struct api_error *e)
+static bool ask_directory(const struct api_call *call, const struct login_request *r,
+                          struct login_result *out, struct api_error *e)
 {
     struct service *s = call->service;
     struct identity id;
     struct err why = ERR_INIT;
-    if (!is_possible(r->login))
-        return true;
     if (!lockout_begin(s->auth, r->login, r->address, r->now_s, &out->retry_s, &why))
         return api_fail_act(e, &why);
     if (out->retry_s) {
@@ -123,6 +121,18 @@ static bool by_directory(const struct api_call *call, const struct login_request
         return why.code == ERR_NOT_FOUND || give_up(call, r, &why, e);
     bool ok = enter(call, r, &id, out, e);
     identity_release(&id);
+    return ok;
+}
+
+static bool by_directory(const struct api_call *call, const struct login_request *r,
+                         struct login_result *out, struct api_error *e)
+{
+    if (!is_possible(r->login))
+        return true;
+    if (!admin_outside_begin(call, e))
+        return false;
+    bool ok = ask_directory(call, r, out, e);
+    admin_outside_end(call);
     return ok;
 }
 
@@ -307,7 +317,7 @@ static void session_delete(const struct api_call *call, struct api_answer *answe
 }
 
 static const struct route rows[] = {
-    {"POST", "/admin/v1/login", .access = ROUTE_PUBLIC, .place = ROUTE_SLOW, .needs_database = true,
+    {"POST", "/admin/v1/login", .access = ROUTE_PUBLIC, .place = ROUTE_LOGIN, .needs_database = true,
      .body_bytes = ADMIN_BODY, .handler = login, .body = &login_schema,
      .summary = "Log in with login name and password; answers a cookie and the CSRF token"},
     {"POST", "/admin/v1/logout", .access = ROUTE_SIGNED_IN, .place = ROUTE_SLOW,

@@ -57,18 +57,27 @@ static bool fail_issuer(const struct err *why, struct api_error *e)
 
 /* ---- the way there ---------------------------------------------------------------------------- */
 
+static bool ask_begin(const struct api_call *call, const char *next, struct oidc_start *start,
+                      struct api_error *e)
+{
+    struct err why = ERR_INIT;
+    if (!admin_outside_begin(call, e))
+        return false;
+    bool ok = oidc_begin(call->service->oidc, next, start, &why) || fail_issuer(&why, e);
+    admin_outside_end(call);
+    return ok;
+}
+
 static void begin(const struct api_call *call, struct api_answer *answer)
 {
     struct api_error e = API_ERROR_INIT;
     struct oidc_start start;
-    struct err why = ERR_INIT;
     const char *next = api_query(call, "next");
     if (!is_configured(call, &e)) {
         api_answer_error(answer, &e);
         return;
     }
-    if (!oidc_begin(call->service->oidc, next ? next : "/", &start, &why)) {
-        fail_issuer(&why, &e);
+    if (!ask_begin(call, next ? next : "/", &start, &e)) {
         api_answer_error(answer, &e);
         return;
     }
@@ -113,7 +122,11 @@ static bool finish(const struct api_call *call, struct identity *id, char next[O
     if (!cookie_read(call->cookies, TICKET_COOKIE, ticket, sizeof ticket))
         return api_fail(e, API_INVALID_VALUE, NULL,
                         "This login was not begun in this browser; begin again.");
-    return oidc_finish(call->service->oidc, &back, id, next, &why) || fail_issuer(&why, e);
+    if (!admin_outside_begin(call, e))
+        return false;
+    bool ok = oidc_finish(call->service->oidc, &back, id, next, &why) || fail_issuer(&why, e);
+    admin_outside_end(call);
+    return ok;
 }
 
 /* A person of ours and their session. */
@@ -159,10 +172,10 @@ static void end(const struct api_call *call, struct api_answer *answer)
 
 /* What issuers add to the way back without our asking is allowed and not looked at. */
 static const struct route rows[] = {
-    {"GET", "/admin/v1/oidc/login", .access = ROUTE_PUBLIC, .place = ROUTE_SLOW,
+    {"GET", "/admin/v1/oidc/login", .access = ROUTE_PUBLIC, .place = ROUTE_LOGIN,
      .needs_database = true, .handler = begin, .query = "next",
      .summary = "Send the browser to the issuer; next = the page to return to"},
-    {"GET", "/admin/v1/oidc/callback", .access = ROUTE_PUBLIC, .place = ROUTE_SLOW,
+    {"GET", "/admin/v1/oidc/callback", .access = ROUTE_PUBLIC, .place = ROUTE_LOGIN,
      .needs_database = true, .handler = end,
      .query = "state code iss error error_description error_uri session_state scope authuser prompt "
               "hd client_info",

@@ -29,7 +29,8 @@ enum route_access {
 enum route_place {
     ROUTE_NETWORK, /* on the network thread: nothing that waits */
     ROUTE_WORKER,  /* parsing, tokenising, reading the database */
-    ROUTE_SLOW     /* what waits for commits, hashes, directories; all of administration */
+    ROUTE_SLOW,    /* what waits for commits and hashes; all of administration */
+    ROUTE_LOGIN    /* logging in, which may wait for a directory or issuer in the network */
 };
 
 struct route {

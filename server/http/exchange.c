@@ -617,6 +617,18 @@ static void run_handler(struct job *job)
     gate_let_go(&x->gate);
 }
 
+static struct workers *workers_of(const struct exchange *x)
+{
+    switch (x->route->place) {
+    case ROUTE_SLOW:
+        return x->server->slow_workers;
+    case ROUTE_LOGIN:
+        return x->server->login_workers;
+    default:
+        return x->server->workers;
+    }
+}
+
 static enum MHD_Result on_complete_request(struct exchange *x)
 {
     if (x->too_large || x->body.failed) {
@@ -644,7 +656,7 @@ static enum MHD_Result on_complete_request(struct exchange *x)
     gate_hold(&x->gate);
     x->watched = true;
     watch_begin(x->server->watch, x->conn, x);
-    workers_add(x->route->place == ROUTE_SLOW ? x->server->slow_workers : x->server->workers, &x->job);
+    workers_add(workers_of(x), &x->job);
     return MHD_YES;
 }
 

@@ -22,7 +22,8 @@ struct http_options {
     int admin_fd;  /* answers /admin/ only; without it the main port does */
     int local_fd;  /* UNIX socket: whoever connects is the machine's administrator */
     unsigned threads, workers;
-    unsigned slow_workers; /* for administration: threads that may wait */
+    unsigned slow_workers;  /* for administration: threads that may wait */
+    unsigned login_workers; /* for logins; above SERVICE_OUTSIDE, so that some never wait outside */
     unsigned max_connections; /* above this, requests get 503 */
     size_t body_bytes;        /* largest request body */
     size_t bodies_bytes;      /* of all requests together */
@@ -38,7 +39,7 @@ struct http_options {
 };
 #define HTTP_OPTIONS_DEFAULT                                                                       \
     ((struct http_options){.listen_fd = -1, .health_fd = -1, .admin_fd = -1, .local_fd = -1,       \
-                           .threads = 2, .workers = 2, .slow_workers = 2,                          \
+                           .threads = 2, .workers = 2, .slow_workers = 2, .login_workers = 8,      \
                            .max_connections = 1000, .body_bytes = (size_t)4 << 20,                 \
                            .bodies_bytes = (size_t)256 << 20, .header_ms = 10000,                  \
                            .keepalive_ms = 15000, .body_grace_ms = 10000, .body_rate = 1024,       \

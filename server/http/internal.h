@@ -25,7 +25,7 @@ struct http_server {
     struct http_options opt;
     struct listener listener[PORT_COUNT];
     struct watch *watch;
-    struct workers *workers, *slow_workers;
+    struct workers *workers, *slow_workers, *login_workers;
     struct runner *runner; /* NULL without a database */
     atomic_uint connections;
     atomic_uint busy; /* requests handed to a handler and not yet completed */

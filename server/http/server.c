@@ -150,6 +150,7 @@ bool http_open(struct app *app, const struct http_options *opt, struct http_serv
     TRY(watch_open(&calls, &s->watch, e));
     TRY(workers_open(opt->workers ? opt->workers : 1, &s->workers, e));
     TRY(workers_open(opt->slow_workers ? opt->slow_workers : 1, &s->slow_workers, e));
+    TRY(workers_open(opt->login_workers ? opt->login_workers : 1, &s->login_workers, e));
     TRY(!app->service || runner_open(&s->runner, e));
     TRY(start_daemons(s, e));
     *out = s;
@@ -229,6 +230,7 @@ bool http_close(struct http_server **out)
         if (s->listener[i].fd >= 0)
             close(s->listener[i].fd);
     }
+    workers_close(&s->login_workers);
     workers_close(&s->slow_workers);
     workers_close(&s->workers);
     runner_close(&s->runner);

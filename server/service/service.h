@@ -8,6 +8,7 @@
 #ifndef SEEKD_SERVICE_SERVICE_H
 #define SEEKD_SERVICE_SERVICE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -41,8 +42,12 @@ enum service_file {
 };
 const char *service_file_name(enum service_file f); /* "model", "certificate_key" */
 
-/* Read-only after service_open. */
+/* Logins that may wait for a directory or issuer at the same time. */
+enum { SERVICE_OUTSIDE = 6 };
+
+/* Read-only after service_open, but for `outside`. */
 struct service {
+    atomic_int outside; /* logins that wait so now */
     struct store *store;
     struct auth *auth;
     struct limits *limits;
