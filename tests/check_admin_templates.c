@@ -539,7 +539,7 @@ START_TEST(knows_good_form)
         {ANSWER("{\"content\":null,\"tool_calls\":[]}", "\"stop\""), "empty"},
         {ANSWER("{\"content\":\"Yes\"}", "\"error\""), "broken off (error)"},
         {ANSWER("{\"content\":\"Yes\"}", "null"), "broken off (no finish_reason)"},
-        {ANSWER("{\"content\":\"Y\xef\xbf\xbd\"}", "\"stop\""), "half a character at byte 1"},
+        {ANSWER("{\"content\":\"Y\xef\xbf\xbd\"}", "\"stop\""), NULL},
         {ANSWER("{\"content\":\"Yes\\u0007\"}", "\"stop\""), "U+0007 at byte 3"},
         {ANSWER("{\"content\":\"Yes<|end|>\"}", "\"stop\""), "control token"},
         {ANSWER("{\"content\":\"Y\",\"reasoning_content\":\"<bos>\"}", "\"stop\""), "control token"},

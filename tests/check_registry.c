@@ -1190,7 +1190,7 @@ START_TEST(forks_and_differences)
     ck_assert_uint_eq(json_array_size(json_object_get(d, "changes")), 1);
     json_decref(d);
     ck_assert_msg(registry_fork(registry, as(&eve, ""), "a", (struct registry_ref){.number = 1},
-                                "mine/a", PLANT, &fork, &e),
+                                "mine/a", 0, PLANT, &fork, &e),
                   "%s", e.msg);
     registry_saved_release(&fork);
     ck_assert_str_eq(fork.hash, one.hash);
@@ -1201,7 +1201,7 @@ START_TEST(forks_and_differences)
     ck_assert_int_eq(json_integer_value(json_object_get(t, "owner_id")), eve.person_id);
     json_decref(t);
     ck_assert(!registry_fork(registry, as(&eve, ""), "a", (struct registry_ref){.number = 1},
-                             "mine/a", PLANT, &fork, &e));
+                             "mine/a", 0, PLANT, &fork, &e));
     ck_assert_int_eq(e.code, ERR_CONFLICT);
     registry_saved_release(&fork);
 }

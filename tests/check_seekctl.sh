@@ -132,6 +132,20 @@ grep -q 'fine' "$work/reply" || fail "the template was not used"
 ok 'files  *42' template import "$root/prompts/library" --owner li.na
 ok 'zh/notice' template list --prefix zh/
 ok '' template export "$work/exported" --prefix zh/
+ok 'version *1' template fork works/handover works/handover2 production
+ok 'works/handover2' template list --prefix works/
+ok 'tags  *day,night' template change works/handover2 --tags day,night --owner chen.jie
+sed 's/Events/All events/; s/事件/全部事件/' "$work/my.prompt" >"$work/my2.prompt"
+ok 'version *2' template save works/handover2 "$work/my2.prompt" --note second
+ok '1 -> 2' template diff works/handover2 1 latest
+echo '{"events":"pump 4 leaks"}' >"$work/variables.json"
+ok 'pump 4 leaks' template render works/handover2 2 "$work/variables.json"
+echo '{"events":' >"$work/variables.json"
+refused 'line 2' template render works/handover2 2 "$work/variables.json"
+ok '^1 ' template runs works/handover 1
+ok 'pass' template report works/handover 1 1
+ok 'done' template delete works/handover2 1
+refused 'no version 1' template diff works/handover2 1 latest
 [ -n "$(find "$work/exported" -name 'notice*' | head -1)" ] || fail "nothing was exported"
 
 # ---- usage and audit

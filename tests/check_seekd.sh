@@ -109,7 +109,7 @@ while [ "$n" -lt 20 ] && $admin "full $n" >/dev/null 2>"$work/reply"; do
 done
 [ "$n" -lt 20 ] || fail "the limit of file sizes has no effect"
 kill -0 "$server" || fail "a limit of file sizes ends the server"
-grep -qi 'disk\|room\|space' "$work/reply" || fail "the refusal does not say why"
+grep -q 'database\|disk' "$work/reply" || fail "the refusal does not say why"
 prlimit --pid "$server" --fsize=unlimited
 $admin after >/dev/null || fail "no recovery when there is room again"
 $bin_ctl audit verify --data-dir "$work/data" >/dev/null || fail "the audit chain is broken"

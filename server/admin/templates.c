@@ -76,7 +76,7 @@ static const struct schema_field patch_fields[] = {
      .fallback = "as it is", .doc = "archived templates are neither listed nor used"},
 };
 static const struct schema_field fork_fields[] = {
-    NAME_FIELD("of the new template"), DEPARTMENT_FIELD,
+    NAME_FIELD("of the new template"), OWNER_FIELD, DEPARTMENT_FIELD,
     {.name = "from", JSON(from), .values = "{\"number\": N} or {\"label\": NAME}",
      .fallback = "the newest version"},
 };
@@ -291,7 +291,7 @@ static void fork_template(const struct api_call *call, struct api_answer *answer
         json_decref(body);
         return;
     }
-    if (registry_fork(t.registry, &t.act, t.name, ref, b.name,
+    if (registry_fork(t.registry, &t.act, t.name, ref, b.name, b.owner_id > 0 ? b.owner_id : 0,
                       b.department_id > 0 ? b.department_id : 0, &saved, &why))
         answer_saved(answer, b.name, &saved);
     else

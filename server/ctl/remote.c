@@ -95,7 +95,7 @@ static bool send_call(struct remote *r, struct client_call *call, struct client_
 {
     char path[PATH_BYTES];
     if (snprintf(path, sizeof path, PREFIX "%s", call->path) >= (int)sizeof path)
-        FAIL(e, ERR_LIMIT, "the request is too long");
+        FAIL(e, ERR_LIMIT, "%s", lang_pick("the request is too long", "请求过长"));
     call->path = path;
     call->reason = r->reason;
     bool ok = client_send(r->client, call, reply, e);
@@ -126,7 +126,8 @@ bool remote_get(struct remote *r, const char *path, json_t **out, int64_t *revis
     struct client_call call = {.method = "GET", .path = path};
     bool ok = send_call(r, &call, &reply, e);
     if (ok && !reply.json)
-        ok = err_set(e, ERR_FORMAT, 0, __FILE__, __LINE__, "the server's answer is no JSON");
+        ok = err_set(e, ERR_FORMAT, 0, __FILE__, __LINE__, "%s",
+                     lang_pick("the server's answer is no JSON", "服务器的回答不是 JSON"));
     if (out)
         *out = ok ? json_incref(reply.json) : NULL;
     if (revision)
@@ -141,13 +142,14 @@ bool remote_save(struct remote *r, const char *path, const char *file, struct er
     int fd = own ? open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
     FILE *to = own ? (fd < 0 ? NULL : fdopen(fd, "w")) : stdout;
     if (!to)
-        FAIL_OS(e, "%s cannot be created", file);
+        FAIL_OS(e, lang_pick("%s cannot be created", "无法创建 %s"), file);
     struct client_reply reply;
     struct client_call call = {.method = "GET", .path = path, .to = to};
     bool ok = send_call(r, &call, &reply, e);
     client_reply_release(&reply);
     if ((own ? fclose(to) : fflush(to)) && ok)
-        ok = err_set_os(e, __FILE__, __LINE__, "%s cannot be written", file);
+        ok = err_set_os(e, __FILE__, __LINE__, lang_pick("%s cannot be written", "无法写入 %s"),
+                         file);
     if (!ok && own)
         unlink(file);
     return ok;
@@ -269,7 +271,7 @@ static bool find_department(struct remote *r, const char *text, int64_t *id, str
         *id = candidate;
         return true;
     }
-    FAIL(e, ERR_NOT_FOUND, "there is no department \"%.100s\"", text);
+    FAIL(e, ERR_NOT_FOUND, lang_pick("there is no department \"%.100s\"", "没有部门 \"%.100s\""), text);
 }
 
 /* The row whose field is `text`; without regard to ASCII case, as logins are. */
@@ -283,7 +285,7 @@ static bool find_row(const json_t *list, const char *field, const char *text, co
             *id = json_integer_value(json_object_get(row, "id"));
             return true;
         }
-    FAIL(e, ERR_NOT_FOUND, "there is no %s \"%.100s\"", what, text);
+    FAIL(e, ERR_NOT_FOUND, lang_pick("there is no %s \"%.100s\"", "没有%s \"%.100s\""), what, text);
 }
 
 static bool find_in_list(struct remote *r, const char *path, const char *field, const char *text,
@@ -301,29 +303,41 @@ static bool find_person(struct remote *r, const char *text, int64_t *id, struct 
     buf_init(&path, PATH_BYTES);
     buf_puts(&path, "users?text=");
     client_escape(&path, text);
-    bool ok = find_in_list(r, buf_str(&path), "login", text, "person", id, e);
+    bool ok = find_in_list(r, buf_str(&path), "login", text,
+                           lang_pick("person", "人员"), id, e);
     buf_release(&path);
     return ok;
 }
 
-bool remote_resolve(struct remote *r, enum remote_kind kind, const char *text, int64_t *id,
-                    struct err *e)
+static bool find_named(struct remote *r, enum remote_kind kind, const char *text, int64_t *id,
+                       struct err *e)
 {
-    char *end;
-    errno = 0;
-    *id = strtoll(text, &end, 10);
-    if (end != text && !*end && *id > 0 && !errno)
-        return true;
     switch (kind) {
     case REMOTE_DEPARTMENT:
         return find_department(r, text, id, e);
     case REMOTE_PERSON:
         return find_person(r, text, id, e);
     case REMOTE_KEY:
-        return find_in_list(r, "keys", "prefix", text, "key", id, e);
+        return find_in_list(r, "keys", "prefix", text,
+                            lang_pick("key", "密钥"), id, e);
     default:
-        return find_in_list(r, "calendars", "name", text, "calendar", id, e);
+        return find_in_list(r, "calendars", "name", text,
+                            lang_pick("calendar", "日历"), id, e);
     }
+}
+
+/* Names go before ids: a login may be a staff number. No key is named by a number. */
+bool remote_resolve(struct remote *r, enum remote_kind kind, const char *text, int64_t *id,
+                    struct err *e)
+{
+    char *end;
+    errno = 0;
+    int64_t number = strtoll(text, &end, 10);
+    bool numeric = end != text && !*end && number > 0 && !errno;
+    if (!(numeric && kind == REMOTE_KEY) && find_named(r, kind, text, id, numeric ? NULL : e))
+        return true;
+    *id = number;
+    return numeric;
 }
 
 /* ---- options as fields ------------------------------------------------------------------------ */
@@ -500,8 +514,8 @@ static void print_findings(const json_t *error)
             const char *text = json_is_string(m)
                                    ? json_string_value(m)
                                    : json_string_value(json_object_get(m, lang_pick("en", "zh")));
-            fprintf(stderr, "  %s%s%s\n", text_of(f, "path"), *text_of(f, "path") ? ": " : "",
-                    text ? text : "");
+            const char *at = *text_of(f, "path") ? text_of(f, "path") : text_of(f, "at");
+            fprintf(stderr, "  %s%s%s\n", at, *at ? ": " : "", text ? text : "");
         }
     }
 }

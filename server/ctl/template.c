@@ -21,6 +21,7 @@ enum { PATH_BYTES = 4096, FILE_MAX = 4 << 20, POLL_MS = 300 };
 static const struct remote_option options[] = {
     {"prefix", REMOTE_TEXT, "prefix", "TEXT", "names that begin so, such as zh/", "名称前缀，例如 zh/"},
     {"tag", REMOTE_TEXT, "tag", "TAG", "with this tag", "带此标签词"},
+    {"tags", REMOTE_LIST, "tags", "TAG,...", "all its tags, in place of those it has", "替换全部标签词"},
     {"note", REMOTE_TEXT, "note", "TEXT", "what changed, or why", "变更说明或理由"},
     {"owner", REMOTE_PERSON, "owner_id", "LOGIN|ID",
      "whose new templates are; default: who acts, on the server's machine admin",
@@ -42,6 +43,13 @@ static const struct table_column rows[] = {
     {"tags", "TAGS", "标签词", TABLE_TEXT},
     {"department_id", "SEEN BY", "可见部门", TABLE_DEPARTMENT},
     {"updated_at", "CHANGED", "更新时间", TABLE_TIME},
+    REMOTE_END,
+};
+static const struct table_column runs[] = {
+    {"id", "RUN", "运行", TABLE_TEXT},
+    {"at", "AT", "时间", TABLE_TIME},
+    {"passed", "PASSED", "通过", TABLE_TEXT},
+    {"failed", "FAILED", "失败", TABLE_TEXT},
     REMOTE_END,
 };
 static const struct table_column saved[] = {
@@ -69,13 +77,15 @@ static bool read_file(const char *name, struct buf *out, struct err *e)
     buf_init(out, FILE_MAX);
     FILE *in = fopen(name, "re");
     if (!in)
-        FAIL_OS(e, "cannot read %s", name);
+        FAIL_OS(e, lang_pick("cannot read %s", "无法读取 %s"), name);
     while ((n = fread(chunk, 1, sizeof chunk, in)) > 0)
         buf_append(out, chunk, n);
     bool ok = !ferror(in) && !out->failed;
     fclose(in);
     if (!ok)
-        FAIL(e, ERR_IO, "cannot read %s, or it is larger than %d MiB", name, FILE_MAX >> 20);
+        FAIL(e, ERR_IO,
+             lang_pick("cannot read %s, or it is larger than %d MiB", "无法读取 %s，或其大于 %d MiB"), name,
+             FILE_MAX >> 20);
     return true;
 }
 
@@ -348,6 +358,126 @@ static int run(struct remote *r)
     return rc == CTL_OK && !passed ? CTL_FAILED : rc;
 }
 
+/* A new template from VERSION (a number or a label), by default the newest one. */
+static int fork_version(struct remote *r)
+{
+    struct err e = ERR_INIT;
+    struct buf path;
+    int64_t number;
+    json_t *answer = NULL, *body = json_pack("{s:s}", "name", remote_arg(r, 1));
+    const char *from = remote_arg(r, 2);
+    if (from)
+        json_object_set_new(body, "from",
+                            number_arg(r, 2, &number)
+                                ? json_pack("{s:I}", "number", (json_int_t)number)
+                                : json_pack("{s:s}", "label", from));
+    put_path(&path, remote_arg(r, 0), "/fork");
+    bool ok = remote_fields(r, body, &e) && put_owner(r, body, &e) &&
+              remote_send(r, "POST", buf_str(&path), body, 0, &answer, &e);
+    buf_release(&path);
+    json_decref(body);
+    return ok ? remote_show_take(r, answer, saved) : remote_fail(r, &e);
+}
+
+static int diff(struct remote *r)
+{
+    struct err e = ERR_INIT;
+    struct buf path;
+    put_path(&path, remote_arg(r, 0), "/diff?from=");
+    client_escape(&path, remote_arg(r, 1));
+    buf_puts(&path, "&to=");
+    client_escape(&path, remote_arg(r, 2));
+    buf_puts(&path, remote_wants_json(r) ? "" : "&format=text");
+    bool ok = remote_save(r, buf_str(&path), "-", &e);
+    buf_release(&path);
+    return ok ? CTL_OK : remote_fail(r, &e);
+}
+
+static void print_messages(const json_t *list)
+{
+    size_t i;
+    json_t *m;
+    json_array_foreach (list, i, m)
+        printf("%s[%s]\n%s\n", i ? "\n" : "", json_string_value(json_object_get(m, "role")),
+               json_string_value(json_object_get(m, "content")));
+}
+
+/* The messages that variables, an object in a JSON file, give. */
+static int render(struct remote *r)
+{
+    struct err e = ERR_INIT;
+    struct buf path, text;
+    json_error_t where;
+    json_t *answer = NULL, *body = json_object();
+    bool ok = true;
+    buf_init(&text, FILE_MAX);
+    if (remote_arg(r, 2)) {
+        json_t *variables = NULL;
+        ok = read_file(remote_arg(r, 2), &text, &e);
+        if (ok && !(variables = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &where)))
+            ok = err_set(&e, ERR_FORMAT, 0, __FILE__, __LINE__, "%s: line %d: %s", remote_arg(r, 2),
+                         where.line, where.text);
+        json_object_set_new(body, "variables", variables);
+    }
+    put_path(&path, remote_arg(r, 0), "/versions/");
+    client_escape(&path, remote_arg(r, 1));
+    buf_puts(&path, "/render");
+    ok = ok && remote_send(r, "POST", buf_str(&path), body, 0, &answer, &e);
+    buf_release(&path);
+    buf_release(&text);
+    json_decref(body);
+    if (!ok)
+        return remote_fail(r, &e);
+    if (remote_wants_json(r))
+        return remote_show_take(r, answer, NULL);
+    print_messages(json_object_get(answer, "messages"));
+    json_decref(answer);
+    return CTL_OK;
+}
+
+static void print_checks(const json_t *checks)
+{
+    size_t i;
+    json_t *c;
+    json_array_foreach (checks, i, c) {
+        if (json_is_true(json_object_get(c, "passed")))
+            continue;
+        char *check = json_dumps(json_object_get(c, "check"), JSON_COMPACT);
+        const char *detail = json_string_value(json_object_get(c, "detail"));
+        printf("      %s: %s\n", check ? check : "", detail ? detail : "");
+        free(check);
+    }
+}
+
+/* Each test with its verdict, what failed, and the answer. */
+static int report(struct remote *r)
+{
+    struct err e = ERR_INIT;
+    struct buf path;
+    json_t *answer = NULL, *t;
+    size_t i;
+    put_path(&path, remote_arg(r, 0), "/versions/");
+    client_escape(&path, remote_arg(r, 1));
+    buf_puts(&path, "/runs/");
+    client_escape(&path, remote_arg(r, 2));
+    bool ok = remote_get(r, buf_str(&path), &answer, NULL, &e);
+    buf_release(&path);
+    if (!ok)
+        return remote_fail(r, &e);
+    if (remote_wants_json(r))
+        return remote_show_take(r, answer, NULL);
+    json_array_foreach (json_object_get(json_object_get(answer, "report"), "tests"), i, t) {
+        bool passed = json_is_true(json_object_get(t, "passed"));
+        const char *text = json_string_value(json_object_get(t, "answer"));
+        printf("%s  %s\n", passed ? lang_pick("pass", "通过") : lang_pick("FAIL", "失败"),
+               json_string_value(json_object_get(t, "name")));
+        print_checks(json_object_get(t, "checks"));
+        printf("      %s %s\n", lang_pick("answer:", "回答："), text ? text : "");
+    }
+    json_decref(answer);
+    return CTL_OK;
+}
+
 /* ---- folders ---------------------------------------------------------------------------------- */
 
 static int transfer(struct remote *r, const char *path, bool makes)
@@ -385,8 +515,18 @@ static const struct remote_verb verbs[] = {
      .min_args = 1, .max_args = 1, .method = "GET", .path = "templates/{name}"},
     {"get", "NAME VERSION|LABEL", "one version with all it says", "查看一个版本的全部内容",
      .min_args = 2, .max_args = 2, .method = "GET", .path = "templates/{name}/versions/{version}"},
+    {"diff", "NAME VERSION|LABEL VERSION|LABEL", "what changed between two versions",
+     "比较两个版本", .min_args = 3, .max_args = 3, .run = diff},
+    {"render", "NAME VERSION|LABEL [VARIABLES.json]", "the messages that variables give",
+     "用变量生成消息", .min_args = 2, .max_args = 3, .run = render},
     {"save", "NAME FILE.prompt [--note T] [--owner LOGIN]", "a new version from a file",
      "从文件保存新版本", .options = "note owner department", .min_args = 2, .max_args = 2, .run = save},
+    {"fork", "NAME NEW-NAME [VERSION|LABEL] [--owner LOGIN] [--department PATH]",
+     "a new template from a version", "从一个版本派生新模板", .options = "owner department",
+     .min_args = 2, .max_args = 3, .run = fork_version},
+    {"change", "NAME [--tags A,B] [--owner LOGIN] [--department PATH]",
+     "tags, owner, who sees it", "修改标签词、所有者或可见部门", .options = "tags owner department",
+     .min_args = 1, .max_args = 1, .method = "PATCH", .path = "templates/{name}", .revised = true},
     {"lint", "FILE.prompt", "what a save would say", "检查文件而不保存", .min_args = 1, .max_args = 1,
      .run = lint},
     {"review", "NAME VERSION request|approve|reject [--note T]",
@@ -394,6 +534,14 @@ static const struct remote_verb verbs[] = {
      .min_args = 3, .max_args = 3, .run = review},
     {"run", "NAME VERSION", "runs the test set; exit status 1 when a test failed",
      "运行测试集；有失败时退出码为 1", .min_args = 2, .max_args = 2, .run = run},
+    {"runs", "NAME VERSION", "earlier runs of the test set", "测试集的历次运行", .min_args = 2,
+     .max_args = 2, .method = "GET", .path = "templates/{name}/versions/{version}/runs",
+     .columns = runs},
+    {"report", "NAME VERSION RUN", "every test of a run, with its answer", "一次运行的逐项结果",
+     .min_args = 3, .max_args = 3, .run = report},
+    {"delete", "NAME VERSION", "deletes a version to which no label points", "删除未被标签指向的版本",
+     .min_args = 2, .max_args = 2, .method = "DELETE",
+     .path = "templates/{name}/versions/{version}"},
     {"label", "NAME LABEL VERSION", "puts a label on a version", "将标签指向版本", .min_args = 3,
      .max_args = 3, .run = label_move},
     {"unlabel", "NAME LABEL", "takes a label away", "删除标签", .min_args = 2, .max_args = 2,

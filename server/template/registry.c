@@ -453,8 +453,8 @@ static bool run_fork(struct store_db *db, void *ctx, struct err *e)
 }
 
 bool registry_fork(struct registry *r, const struct registry_act *act, const char *from,
-                   struct registry_ref ref, const char *name, int64_t department_id,
-                   struct registry_saved *out, struct err *e)
+                   struct registry_ref ref, const char *name, int64_t owner_id,
+                   int64_t department_id, struct registry_saved *out, struct err *e)
 {
     struct findings f;
     *out = (struct registry_saved){.number = 0};
@@ -463,7 +463,10 @@ bool registry_fork(struct registry *r, const struct registry_act *act, const cha
         .act = act,
         .from = from,
         .ref = ref,
-        .save = {.name = name, .note = "fork", .department_id = department_id},
+        .save = {.name = name,
+                 .note = "fork",
+                 .owner_id = owner_id,
+                 .department_id = department_id},
         .tokens = atomic_load(&r->tokens),
         .findings = &f,
         .out = out,

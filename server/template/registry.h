@@ -140,10 +140,10 @@ bool registry_list(struct registry *r, const struct principal *who, const struct
 bool registry_delete_version(struct registry *r, const struct registry_act *act, const char *name,
                              int64_t number, struct err *e) WARN_UNUSED;
 
-/* A new template whose version 1 is that version. */
+/* A new template whose version 1 is that version. owner_id 0: who acts. */
 bool registry_fork(struct registry *r, const struct registry_act *act, const char *from,
-                   struct registry_ref ref, const char *name, int64_t department_id,
-                   struct registry_saved *out, struct err *e) WARN_UNUSED;
+                   struct registry_ref ref, const char *name, int64_t owner_id,
+                   int64_t department_id, struct registry_saved *out, struct err *e) WARN_UNUSED;
 
 /* diff_content() of two versions of one template: {"from", "to" (numbers), "changes"}. */
 bool registry_diff(struct registry *r, const struct principal *who, const char *name,
