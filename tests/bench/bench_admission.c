@@ -1,9 +1,9 @@
 /* What admission costs a request, with all checks: the key, a shipped prompt resolved and rendered, the
  * key's models, limits of key, person and departments, and the row in the ledger; while the
- * writer commits
- * the rows of those before. `bench_admission [CALLS [LIBRARY [FOLDER]]]`; 20,000 calls, prompts/library
- * and the working directory unless told. Prints one line per figure: name, value, unit. Fails when the
- * median is above TARGET_US. */
+ * writer commits the rows of those before. `bench_admission [CALLS [LIBRARY [FOLDER]]]`; 20,000 calls,
+ * the shipped prompts ($SEEKD_SRCDIR/prompts/library, else those of the tree it was built from) and the
+ * working directory unless told. Prints one line per figure: name, value, unit. Fails when the median
+ * is above TARGET_US. */
 #include <config.h>
 
 #include <stdio.h>
@@ -78,6 +78,15 @@ static void add_caller(void)
     set_limit(QUOTA_DEPARTMENT, top);
     set_limit(QUOTA_DEPARTMENT, below);
     service_limits_changed(service);
+}
+
+static void find_library(const char *told, char *path, size_t bytes)
+{
+    const char *root = getenv("SEEKD_SRCDIR");
+    if (told)
+        snprintf(path, bytes, "%s", told);
+    else
+        snprintf(path, bytes, "%s/prompts/library", root ? root : SOURCE_ROOT);
 }
 
 static void import_library(const char *library)
@@ -178,14 +187,15 @@ int main(int argc, char **argv)
     unsigned n = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 20000;
     struct service_options opt = SERVICE_OPTIONS_DEFAULT;
     struct err e = ERR_INIT;
-    char folder[256], first_password[PASSWORD_ONE_TIME_TEXT];
+    char library[4096], folder[256], first_password[PASSWORD_ONE_TIME_TEXT];
     snprintf(folder, sizeof folder, "%s/bench_admission.XXXXXX", argc > 3 ? argv[3] : ".");
     need(n >= 1 && mkdtemp(folder), "usage: bench_admission [CALLS [LIBRARY [FOLDER]]]");
     log_set_level(LOG_WARN);
     opt.folder = folder;
     need(service_open(&opt, &service, first_password, &e), e.msg);
     add_caller();
-    import_library(argc > 2 ? argv[2] : "prompts/library");
+    find_library(argc > 2 ? argv[2] : NULL, library, sizeof library);
+    import_library(library);
     variables = json_loads(variables_text, 0, NULL);
     for (int part = 0; part < PART_COUNT; part++)
         us[part] = mem_calloc(n, sizeof *us[part]);
