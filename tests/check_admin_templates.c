@@ -257,6 +257,12 @@ START_TEST(splits_a_label)
     admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(5), NULL, 204);
     admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(5), NULL, 404);
     admin_expect(&rig, BY_EDITOR, "PUT", MINUTES "/labels/latest", NULL, "{\"number\": 1}", 400);
+    /* what is not there is said to be missing, not to need a revision */
+    admin_refused(&rig, BY_EDITOR, "POST", MINUTES "/labels/staging/rollback", NULL, "{}", 404,
+                  "not_found");
+    admin_refused(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", NULL, NULL, 404, "not_found");
+    admin_refused(&rig, BY_EDITOR, "POST", TEMPLATES "/none/labels/staging/rollback", NULL, "{}", 404,
+                  "not_found");
 }
 END_TEST
 

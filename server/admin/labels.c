@@ -48,6 +48,33 @@ struct label_call {
     json_t *body; /* owned; NULL when the route takes none */
 };
 
+static const json_t *find_label(const json_t *template, const char *name)
+{
+    const json_t *labels = json_object_get(template, "labels");
+    for (size_t i = 0; i < json_array_size(labels); i++) {
+        const json_t *row = json_array_get(labels, i);
+        if (!strcmp(json_string_value(json_object_get(row, "label")), name))
+            return row;
+    }
+    return NULL;
+}
+
+/* What is not there is missing; only what is there has a revision to send. */
+static bool read_revision(struct label_call *c, const struct api_call *call, struct api_error *e)
+{
+    struct err why = ERR_INIT;
+    json_t *template = NULL;
+    if (call->if_match)
+        return api_revision(call, &c->revision, e);
+    if (!registry_get(c->t.registry, &c->t.who, c->t.name, &template, &why))
+        return api_fail_act(e, &why);
+    bool found = find_label(template, c->label) != NULL;
+    json_decref(template);
+    return found ? api_revision(call, &c->revision, e)
+                 : api_fail(e, API_NOT_FOUND, NULL, "The template '%s' has no label '%.64s'.",
+                            c->t.name, c->label);
+}
+
 /* False: *answer says why. */
 static bool begin(struct label_call *c, const struct api_call *call, struct api_answer *answer)
 {
@@ -60,23 +87,12 @@ static bool begin(struct label_call *c, const struct api_call *call, struct api_
     /* A label that is not there yet has nothing to match. */
     bool may_be_new = !strcmp(call->method, "PUT") && !call->if_match;
     if (ok && !may_be_new)
-        ok = api_revision(call, &c->revision, &e);
+        ok = read_revision(c, call, &e);
     if (!ok) {
         json_decref(c->body);
         api_answer_error(answer, &e);
     }
     return ok;
-}
-
-static const json_t *find_label(const json_t *template, const char *name)
-{
-    const json_t *labels = json_object_get(template, "labels");
-    for (size_t i = 0; i < json_array_size(labels); i++) {
-        const json_t *row = json_array_get(labels, i);
-        if (!strcmp(json_string_value(json_object_get(row, "label")), name))
-            return row;
-    }
-    return NULL;
 }
 
 /* Without If-Match a label is taken for new; where there is one, a revision is missing, not old. */
