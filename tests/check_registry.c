@@ -1225,6 +1225,17 @@ START_TEST(lint_at_save)
     struct registry_resolved r;
     ck_assert_int_eq(resolve(&ann, "a", (struct registry_ref){.label = "latest"}, NULL, &r),
                      ERR_NOT_FOUND);
+    /* saved, but not in silence: requests with tools are refused */
+    what = content("{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"tools\":"
+                   "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]}");
+    const struct registry_save with_tools = {.name = "a", .content = what, .note = "n"};
+    ck_assert_msg(registry_save(registry, as(&ann, ""), &with_tools, &out, &e), "%s", e.msg);
+    const json_t *warning = json_array_get(out.findings, 0);
+    ck_assert_str_eq(json_string_value(json_object_get(warning, "level")), "warning");
+    ck_assert_str_eq(json_string_value(json_object_get(warning, "at")), "tools");
+    ck_assert_uint_eq(json_array_size(out.findings), 1);
+    registry_saved_release(&out);
+    json_decref(what);
 }
 END_TEST
 

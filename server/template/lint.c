@@ -347,6 +347,15 @@ static void judge_uses(struct looking *l)
     }
 }
 
+/* A version may hold tools for the day when requests may. */
+static void judge_tools(const json_t *content, struct findings *f)
+{
+    if (json_array_size(json_object_get(content, "tools")) > 0)
+        findings_add(f, FINDING_WARNING, "tools-not-supported", "tools",
+                     "tools are not supported yet: every use of this version is refused",
+                     "尚不支持工具：使用此版本的请求都会被拒绝");
+}
+
 static void add_uses(struct looking *l, const struct prompt *p)
 {
     const json_t *own = json_object_get(prompt_content(p), "variables");
@@ -425,6 +434,7 @@ void lint_content(const json_t *content, prompt_fetch_fn *fetch, void *ctx,
     size_t before = f->errors;
     *measures = NULL;
     compile_all(content, f);
+    judge_tools(content, f);
     if (f->errors == before && !prompt_create(&root, fetch, ctx, &p, &e))
         findings_add(f, FINDING_ERROR, "bad-include", "messages", "%s", "引用有误：%s", e.msg);
     json_t *example = json_null();

@@ -5,7 +5,8 @@
  * Errors: a message that does not compile; a variable that is used but not declared; the time of
  * day (prompts are pure: use a date variable); an example or a test whose values do not fit the
  * variables or do not render; an include that cannot be resolved. Warnings: a declared variable
- * that no message uses; a variable before a long stretch of fixed text.
+ * that no message uses; a variable before a long stretch of fixed text; tools, which requests are
+ * still refused for.
  *
  * Thread: any, no state.
  */
