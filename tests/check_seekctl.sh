@@ -129,7 +129,8 @@ call "$approver" POST /admin/v1/templates/works%2Fhandover/versions/1/review \
 ok 'production' template label works/handover production 1
 call "$user" POST /v1/templates/works%2Fhandover/run '{"variables":{"events":"#reply=fine#"}}' 200
 grep -q 'fine' "$work/reply" || fail "the template was not used"
-ok 'files  *42' template import "$root/prompts/library" --owner li.na
+ok 'created  *42' template import "$root/prompts/library" --owner li.na
+ok 'unchanged  *42' template import "$root/prompts/library" --owner li.na
 ok 'zh/notice' template list --prefix zh/
 ok '' template export "$work/exported" --prefix zh/
 ok 'version *1' template fork works/handover works/handover2 production
@@ -152,6 +153,12 @@ refused 'no version 1' template diff works/handover2 1 latest
 ok '三号线' usage totals --by department
 grep -q '[0-9]\.[0-9][0-9]' "$work/reply" && fail "mean times have too many digits"
 ok '/v1/chat/completions' usage requests
+ok '' usage requests --template works/handover --csv "$work/of-template.csv"
+[ "$(grep -c 'works/handover' "$work/of-template.csv")" -gt 0 ] || fail "no request of the template"
+grep -v 'works/handover' "$work/of-template.csv" | grep -q 'chatcmpl' &&
+    fail "requests of other templates are in the CSV"
+ok '' usage totals --by template --template works/handover
+refused 'no template' usage requests --template works/nothing
 ok '' usage totals --by person --csv "$work/usage.csv"
 grep -q 'wang.wei' "$work/usage.csv" || fail "the CSV lacks a person"
 ok 'template.' audit list --from 2020-01-01

@@ -480,6 +480,21 @@ static int report(struct remote *r)
 
 /* ---- folders ---------------------------------------------------------------------------------- */
 
+/* A line per change would be hundreds: how many there are of each kind stands instead. */
+static void count_changes(json_t *answer)
+{
+    const json_t *changes = json_object_get(answer, "changes");
+    json_t *counts = json_object();
+    for (size_t i = 0; i < json_array_size(changes); i++) {
+        const char *action = json_string_value(json_object_get(json_array_get(changes, i), "action"));
+        json_int_t n = json_integer_value(json_object_get(counts, action));
+        json_object_set_new(counts, action, json_integer(n + 1));
+    }
+    json_object_update(answer, counts);
+    json_object_del(answer, "changes");
+    json_decref(counts);
+}
+
 static int transfer(struct remote *r, const char *path, bool makes)
 {
     struct err e = ERR_INIT;
@@ -490,9 +505,8 @@ static int transfer(struct remote *r, const char *path, bool makes)
               remote_send(r, "POST", path, body, 0, &answer, &e);
     json_decref(body);
     free(folder);
-    json_t *changes = json_object_get(answer, "changes");
-    if (changes && !remote_wants_json(r)) /* a line per change would be hundreds */
-        json_object_set_new(answer, "changes", json_integer((json_int_t)json_array_size(changes)));
+    if (answer && !remote_wants_json(r))
+        count_changes(answer);
     return ok ? remote_show_take(r, answer, NULL) : remote_fail(r, &e);
 }
 
