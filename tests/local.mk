@@ -22,6 +22,7 @@ include tests/identity.mk
 include tests/usage.mk
 include tests/registry.mk
 include tests/prompts.mk
+include tests/library_runs.mk
 
 TESTS += \
 	tests/check_banned.sh \

@@ -9,7 +9,7 @@
 #include "base/utf8.h"
 #include "engine.h"
 
-enum { REPLACEMENT = 0xfffd, DELETE = 0x7f };
+enum { DELETE = 0x7f };
 
 static bool check_end(const json_t *choice, struct err *e)
 {
@@ -21,14 +21,13 @@ static bool check_end(const json_t *choice, struct err *e)
     FAIL(e, ERR_ARG, "the answer was broken off (%s)", reason ? reason : "no finish_reason");
 }
 
-/* U+FFFD stands where the server met bytes that are no character. */
 static bool check_characters(const char *text, size_t len, struct err *e)
 {
     for (size_t i = 0; i < len;) {
         uint32_t cp;
         size_t n = utf8_decode(text + i, len - i, &cp);
-        if (!n || cp == REPLACEMENT)
-            FAIL(e, ERR_FORMAT, "there is half a character at byte %zu", i);
+        if (!n)
+            FAIL(e, ERR_FORMAT, "byte %zu is no UTF-8", i);
         if (cp == DELETE || (cp < ' ' && cp != '\n' && cp != '\r' && cp != '\t'))
             FAIL(e, ERR_FORMAT, "there is the control character U+%04X at byte %zu", (unsigned)cp, i);
         i += n;

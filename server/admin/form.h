@@ -4,9 +4,10 @@
  *   - came at all: nothing refused the prompt or broke off the generation,
  *   - ended by itself or at its limit of tokens,
  *   - holds some text or a tool call; thoughts count, a small model may lose its way in them,
- *   - holds whole characters only, and none for the control of devices,
+ *   - is valid UTF-8 without characters for the control of devices,
  *   - holds no text of a control token of the model.
  *
+ * U+FFFD, which stands where a model wrote bytes that are no character, is content: small models write it.
  * JSON that has to fit a schema is content: nothing forces a model into one yet. Checks of the test set
  * (template/checks.h) judge it.
  *

@@ -120,6 +120,7 @@ static json_t *body_of(const struct job *j, const json_t *test)
                              variables ? json_incref(variables) : json_object(), "stream", 0, "n",
                              1);
     set_default(body, j->settings, "temperature", json_integer(0));
+    set_default(body, j->settings, "seed", json_integer(RUNNER_SEED));
     if (!json_object_get(j->settings, "max_completion_tokens"))
         set_default(body, j->settings, "max_tokens", json_integer(RUNNER_MAX_TOKENS));
     return body;

@@ -3,8 +3,8 @@
  * outcome as a run, which is what an approval asks for. Beside its checks, every answer is judged for
  * its form (form.h): a model too small for the checks still shows that the template works.
  *
- * Unless the version's settings say otherwise a test is generated with temperature 0 and at most
- * RUNNER_MAX_TOKENS tokens. A test that cannot work (a variable does not fit, the prompt is too long)
+ * Unless the version's settings say otherwise a test is generated with temperature 0, at most
+ * RUNNER_MAX_TOKENS tokens and the seed RUNNER_SEED: running a set again does not roll the dice again. A test that cannot work (a variable does not fit, the prompt is too long)
  * has failed. What the version cannot help (limits, a full queue) is tried again for a while; when that
  * does not help or the engine fails, the job fails and nothing is recorded. Jobs are in memory only: the
  * end of the server ends them without a run.
@@ -33,6 +33,7 @@ enum {
     RUNNER_QUEUE = 16, /* jobs that wait or run */
     RUNNER_KEEP = 64,  /* jobs that are remembered, ended ones too */
     RUNNER_MAX_TOKENS = 1024,
+    RUNNER_SEED = 1,
     RUNNER_ANSWER_BYTES = 4096, /* of each answer in the report */
     RUNNER_RETRY_S = 600,       /* how long one test waits for its turn */
     RUNNER_ID_TEXT = 48

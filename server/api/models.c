@@ -8,6 +8,7 @@
 
 #include "api/json.h"
 #include "auth/key.h"
+#include "base/utf8.h"
 #include "engine.h"
 
 /* A step of a large model on a software driver, or the first use of a kernel, takes long; past this the
@@ -16,12 +17,15 @@ enum { STALLED_US = 125000000 };
 
 /* ---- models ----------------------------------------------------------------------------------- */
 
+enum { NAME_SHOWN = 100 }; /* bytes of a name in a sentence */
+
 bool api_check_model(const struct api_model *m, const char *wanted, struct api_error *e)
 {
     if (!wanted || !strcmp(wanted, m->id))
         return true;
+    size_t len = utf8_cut(wanted, strnlen(wanted, NAME_SHOWN)); /* the name may be a template's */
     return api_fail(e, API_MODEL_NOT_FOUND, "model",
-                    "There is no model of that name here; this server has '%s'.", m->id);
+                    "There is no model '%.*s' here; this server has '%s'.", (int)len, wanted, m->id);
 }
 
 static void put_model(const struct api_model *m, struct buf *out)
