@@ -93,6 +93,59 @@ test("the OpenAI client sends prompt objects in responses", async () => {
   }), (e) => e instanceof OpenAI.NotFoundError);
 });
 
+test("responses stream a prompt, resolved by label", async () => {
+  const client = new OpenAI({ baseURL: base, apiKey: editor, maxRetries: 0 });
+  const stream = await client.responses.create({
+    stream: true, prompt: { id: name, label: "staging", variables: { question: "What is seekd?" } },
+  });
+  const types = [];
+  let text = "", last;
+  for await (const event of stream) {
+    types.push(event.type);
+    if (event.type === "response.output_text.delta")
+      text += event.delta;
+    last = event;
+  }
+  assert.equal(types[0], "response.created");
+  assert.ok(["response.completed", "response.incomplete"].includes(last.type), last.type);
+  assert.equal(last.response.prompt.id, name);
+  assert.equal(last.response.prompt.version, "2");
+  assert.equal(last.response.prompt.label, "staging");
+  const whole = last.response.output.filter((item) => item.type === "message")
+    .flatMap((item) => item.content).map((part) => part.text).join("");
+  assert.equal(text, whole);
+  assert.ok(types.some((type) => type.endsWith(".delta")));
+  const answer = await client.responses.create({
+    prompt: { id: name, label: "production", variables: { question: "What is seekd?" } },
+  });
+  assert.equal(answer.prompt.version, "1");
+  assert.equal(answer.prompt.label, "production");
+  for (const stream of [true, false]) { // refused before the first event
+    await assert.rejects(client.responses.create({
+      stream, prompt: { id: name, label: "nope", variables: { question: "x" } },
+    }), (e) => e instanceof OpenAI.NotFoundError && e.code === "not_found");
+    await assert.rejects(client.responses.create({
+      stream, prompt: { id: name, version: "1", label: "staging", variables: { question: "x" } },
+    }), (e) => e instanceof OpenAI.BadRequestError);
+  }
+});
+
+test("a version for a model that is not loaded is refused with both names", async () => {
+  const client = new OpenAI({ baseURL: base, apiKey: editor, maxRetries: 0 });
+  const other = `office/large${Date.now()}`;
+  await admin("POST", "templates", {
+    name: other, note: "for the large model",
+    content: { model: "deepseek-v3-large", messages: [{ role: "user", content: "Hi." }] },
+  }, { key: editor });
+  for (const call of [
+    () => client.chat.completions.create({ prompt: { id: other, version: "1" } }),
+    () => client.responses.create({ prompt: { id: other, version: "1" } }),
+    () => client.responses.create({ prompt: { id: other, version: "1" }, stream: true }),
+  ])
+    await assert.rejects(call(), (e) => e instanceof OpenAI.NotFoundError && e.code === "model_not_found"
+      && e.message.includes("deepseek-v3-large"));
+});
+
 test("Langfuse's client fetches by label and version", async () => {
   const langfuse = new LangfuseClient({ publicKey: "pk-any", secretKey: editor, baseUrl: root });
   const production = await langfuse.prompt.get(name, { type: "chat", cacheTtlSeconds: 0 });
