@@ -309,6 +309,21 @@ static bool find_person(struct remote *r, const char *text, int64_t *id, struct 
     return ok;
 }
 
+static bool find_template(struct remote *r, const char *name, int64_t *id, struct err *e)
+{
+    struct buf path;
+    json_t *answer = NULL;
+    buf_init(&path, PATH_BYTES);
+    buf_puts(&path, "templates/");
+    client_escape(&path, name);
+    bool ok = remote_get(r, buf_str(&path), &answer, NULL, e);
+    if (ok)
+        *id = json_integer_value(json_object_get(answer, "id"));
+    json_decref(answer);
+    buf_release(&path);
+    return ok;
+}
+
 static bool find_named(struct remote *r, enum remote_kind kind, const char *text, int64_t *id,
                        struct err *e)
 {
@@ -320,6 +335,8 @@ static bool find_named(struct remote *r, enum remote_kind kind, const char *text
     case REMOTE_KEY:
         return find_in_list(r, "keys", "prefix", text,
                             lang_pick("key", "密钥"), id, e);
+    case REMOTE_TEMPLATE:
+        return find_template(r, text, id, e);
     default:
         return find_in_list(r, "calendars", "name", text,
                             lang_pick("calendar", "日历"), id, e);
@@ -468,13 +485,24 @@ static void print_json(json_t *answer)
     putchar('\n');
 }
 
+/* What a field holds, by its name. */
+static enum table_kind kind_of_field(const char *name)
+{
+    size_t len = strlen(name);
+    if (len > 3 && !strcmp(name + len - 3, "_at"))
+        return TABLE_TIME;
+    if (!strcmp(name, "owner_id") || !strcmp(name, "person_id") || !strcmp(name, "moved_by"))
+        return TABLE_PERSON;
+    return !strcmp(name, "department_id") ? TABLE_DEPARTMENT : TABLE_TEXT;
+}
+
 /* Every field of an object, when nobody said which ones matter. */
 static void print_fields(const json_t *object, const struct table_names *names)
 {
     const char *key;
     json_t *v;
     json_object_foreach ((json_t *)(uintptr_t)object, key, v) {
-        const struct table_column one[] = {{key, key, key, TABLE_TEXT}, REMOTE_END};
+        const struct table_column one[] = {{key, key, key, kind_of_field(key)}, REMOTE_END};
         table_print_object(stdout, object, one, names);
     }
 }

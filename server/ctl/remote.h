@@ -31,6 +31,7 @@ enum remote_kind {
     REMOTE_DEPARTMENT, /* path or id */
     REMOTE_PERSON,     /* login or id */
     REMOTE_KEY,        /* sk-PREFIX or id */
+    REMOTE_TEMPLATE,   /* name or id */
     REMOTE_CALENDAR    /* name or id */
 };
 

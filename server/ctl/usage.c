@@ -27,6 +27,7 @@ static const struct remote_option usage_options[] = {
     {"department", REMOTE_DEPARTMENT, "department_id", "PATH|ID", "with all below it", "含下级部门"},
     {"person", REMOTE_PERSON, "person_id", "LOGIN|ID", "of this person", "此人员"},
     {"key", REMOTE_KEY, "key_id", "KEY|ID", "of this key", "此密钥"},
+    {"template", REMOTE_TEMPLATE, "template_id", "NAME|ID", "of this template", "此模板"},
     {"model", REMOTE_TEXT, "model", "NAME", "of this model", "此模型"},
     {"status", REMOTE_TEXT, "status", "STATUS", "started, finished, failed or interrupted",
      "started、finished、failed 或 interrupted"},
@@ -77,7 +78,7 @@ static int text(struct remote *r)
     return ok ? CTL_OK : remote_fail(r, &e);
 }
 
-#define WHOSE "department person key model"
+#define WHOSE "department person key template model"
 static const struct remote_verb usage_verbs[] = {
     {"totals", "[--from D] [--to D] [--by WHAT] [--split PERIOD]", "requests and tokens, added up",
      "请求与 token 汇总", .options = "from to by split csv limit " WHOSE, .method = "GET",
