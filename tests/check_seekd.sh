@@ -110,6 +110,8 @@ done
 [ "$n" -lt 20 ] || fail "the limit of file sizes has no effect"
 kill -0 "$server" || fail "a limit of file sizes ends the server"
 grep -q 'database\|disk' "$work/reply" || fail "the refusal does not say why"
+LC_ALL=C $bin_ctl doctor --data-dir "$work/data" >"$work/reply" 2>&1 || :
+grep -q 'make room, and seekd goes on by itself' "$work/reply" || fail "doctor does not say what to do"
 prlimit --pid "$server" --fsize=unlimited
 $admin after >/dev/null || fail "no recovery when there is room again"
 $bin_ctl audit verify --data-dir "$work/data" >/dev/null || fail "the audit chain is broken"

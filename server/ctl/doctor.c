@@ -123,8 +123,9 @@ static void check_database(struct doctor *d)
             lang_pick("the file and the chain of the audit log are sound", "文件与审计链完好"));
     if (json_is_true(json_object_get(part_of(d, "database"), "read_only")))
         say(d, FAILURE, DATABASE, "%s",
-            lang_pick("the disk refuses writes: make room; when there is room, restart seekd",
-                      "磁盘拒绝写入：请腾出空间；若空间充足，请重启 seekd"));
+            lang_pick("the disk refuses writes: make room, and seekd goes on by itself; when there is "
+                      "room and this stays, restart it",
+                      "磁盘拒绝写入：请腾出空间，seekd 会自行恢复；若空间充足而仍如此，请重启 seekd"));
     json_decref(answer);
 }
 
