@@ -202,6 +202,72 @@ START_TEST(a_crowd_at_the_door_stalls_nobody_inside)
 }
 END_TEST
 
+/* ---- work that goes on after its request ------------------------------------------------------ */
+
+/* Version 1 of the editor's template `name` has eight tests of 0.2 s each; they run. */
+static void start_tests(const char *name, char job[512])
+{
+    struct buf body;
+    char path[128];
+    buf_init(&body, 1 << 16);
+    buf_printf(&body, "{\"name\":\"%s\",\"note\":\"n\",\"content\":{\"messages\":["
+               "{\"role\":\"user\",\"content\":\"#tokens=20##us=10000#\"}],\"tests\":[", name);
+    for (int i = 0; i < 8; i++)
+        buf_printf(&body, "%s{\"name\":\"t%d\",\"checks\":[{\"contains\":\"x\"}]}", i ? "," : "", i);
+    buf_puts(&body, "]}}");
+    admin_expect(&rig, BY_EDITOR, "POST", "/admin/v1/templates", NULL, buf_str(&body), 201);
+    buf_release(&body);
+    snprintf(path, sizeof path, "/admin/v1/templates/%s/versions/1/runs", name);
+    admin_expect(&rig, BY_EDITOR, "POST", path, NULL, "{}", 202);
+    ck_assert(http_reply_header(&rig.last, "Location", job, 512));
+}
+
+/* As the administrator sees the job: when so many tests are done, or it has ended. */
+static json_t *watch_job(const char *job, int64_t done)
+{
+    for (int i = 0; i < 1000; i++) {
+        json_t *v = admin_call(&rig, BY_ADMIN, "GET", job, NULL, NULL, 200);
+        const char *state = admin_text(v, "state");
+        if (admin_number(v, "done") >= done || !strcmp(state, "failed") || !strcmp(state, "finished"))
+            return v;
+        json_decref(v);
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    ck_abort_msg("the job does not go on");
+    return NULL;
+}
+
+static void expect_ended(const char *job)
+{
+    json_t *v = watch_job(job, INT64_MAX);
+    ck_assert_str_eq(admin_text(v, "state"), "failed");
+    ck_assert_int_lt(admin_number(v, "done"), 8);
+    ck_assert_ptr_nonnull(strstr(admin_text(v, "message"), "disabled"));
+    json_decref(v);
+}
+
+START_TEST(a_test_set_ends_with_its_key_and_its_person)
+{
+    char job[512];
+    start_tests("first", job);
+    json_decref(watch_job(job, 1));
+    admin_expect(&rig, BY_ADMIN, "DELETE",
+                 admin_path("keys/%" PRId64, rig.person[BY_EDITOR].key_id), NULL, NULL, 200);
+    expect_ended(job);
+    json_t *v = admin_call(&rig, BY_ADMIN, "POST", "/admin/v1/keys", NULL,
+                           admin_body("{s:I, s:s, s:[s, s]}", "person_id",
+                                      (json_int_t)rig.person[BY_EDITOR].id, "name", "n", "scopes",
+                                      "edit", "infer"), 201);
+    snprintf(rig.person[BY_EDITOR].key, KEY_TEXT, "%s", admin_text(v, "key"));
+    json_decref(v);
+    start_tests("second", job);
+    json_decref(watch_job(job, 1));
+    admin_expect(&rig, BY_ADMIN, "PATCH", admin_path("users/%" PRId64, rig.person[BY_EDITOR].id),
+                 "If-Match: \"1\"\r\n", "{\"disabled\":true}", 200);
+    expect_ended(job);
+}
+END_TEST
+
 /* ---- a directory that hangs ------------------------------------------------------------------- */
 
 enum { HANG_MS = 4000, WAITING = 2 * SERVICE_OUTSIDE };
@@ -469,6 +535,7 @@ int main(void)
     tcase_add_test(tc, a_crowd_at_the_door_stalls_nobody_inside);
     tcase_add_test(tc, secrets_are_neither_logged_nor_repeated);
     tcase_add_test(tc, a_full_disk_refuses_changes_and_recovers);
+    tcase_add_test(tc, a_test_set_ends_with_its_key_and_its_person);
     suite_add_tcase(s, tc);
     TCase *directory = tcase_create("directory");
     tcase_add_checked_fixture(directory, hanging_setup, hanging_teardown);

@@ -17,6 +17,7 @@
 #include "api/chat.h"
 #include "api/generation.h"
 #include "api/route.h"
+#include "auth/authority.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -102,6 +103,7 @@ enum outcome {
     OUTCOME_REFUSED, /* the test cannot work */
     OUTCOME_LATER,
     OUTCOME_BROKEN, /* it is not the test's fault */
+    OUTCOME_DENIED, /* who began it may not go on */
     OUTCOME_STOPPED
 };
 
@@ -181,12 +183,20 @@ static enum outcome ask(struct runner *r, const struct job *j, const char *id, c
     return outcome;
 }
 
+static bool may_go_on(const struct job *j)
+{
+    return authority_holds(j->service->auth, &j->grant.principal, clock_wall_s());
+}
+
 static enum outcome ask_patiently(struct runner *r, const struct job *j, size_t i,
                                   const json_t *test, json_t **reply)
 {
     unsigned pause_s, waited_s = 0;
+    *reply = NULL;
     for (unsigned attempt = 0;; attempt++) {
         char id[64];
+        if (!may_go_on(j))
+            return OUTCOME_DENIED;
         snprintf(id, sizeof id, "%.32s-%zu-%u", j->request_id, i, attempt);
         enum outcome outcome = ask(r, j, id, test, reply, &pause_s);
         if (outcome != OUTCOME_LATER)
@@ -283,6 +293,12 @@ static void count_test(struct runner *r, struct job *j, const struct verdict *v)
     pthread_mutex_unlock(&r->mu);
 }
 
+static const char *reason_of(enum outcome outcome)
+{
+    return outcome == OUTCOME_DENIED ? "Who began the tests was disabled, or lost the key or a role."
+                                     : "The server ended before the tests did.";
+}
+
 /* All tests in order; *rows (owned) has one per test. */
 static enum outcome run_tests(struct runner *r, struct job *j, json_t *rows, char *message,
                               size_t message_size)
@@ -297,7 +313,7 @@ static enum outcome run_tests(struct runner *r, struct job *j, json_t *rows, cha
         const char *why =
             json_string_value(json_object_get(json_object_get(reply, "error"), "message"));
         if (outcome != OUTCOME_ANSWERED && outcome != OUTCOME_REFUSED) {
-            snprintf(message, message_size, "%s", why ? why : "The server ended before the tests did.");
+            snprintf(message, message_size, "%s", why ? why : reason_of(outcome));
             json_decref(reply);
             return outcome;
         }

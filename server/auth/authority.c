@@ -69,6 +69,31 @@ void authority_local(struct key_grant *out)
                                             .login = "local"}};
 }
 
+struct holding {
+    int64_t now_s;
+    bool good;
+};
+
+static bool look_at_key(void *ctx, const struct key_row *k, struct err *e)
+{
+    struct holding *h = ctx;
+    (void)e;
+    h->good = !k->revoked_at && (!k->expires_at || h->now_s < k->expires_at);
+    return true;
+}
+
+bool authority_holds(const struct auth *a, const struct principal *p, int64_t now_s)
+{
+    struct roster_person person;
+    struct holding h = {.now_s = now_s};
+    if (p->local)
+        return true;
+    if (!roster_person(a->roster, p->person_id, &person) || person.disabled ||
+        (p->roles & ~person.roles))
+        return false;
+    return !p->key_id || (key_get(a, p->key_id, look_at_key, &h, NULL) && h.good);
+}
+
 /* ---- may ------------------------------------------------------------------------------------- */
 
 enum {

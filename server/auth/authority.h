@@ -47,6 +47,11 @@ bool authority_by_session(const struct auth *a, const char *token, int64_t now_s
 /* The machine's administrator, through the local socket. */
 void authority_local(struct key_grant *out);
 
+/* Whether somebody who was let in would be let in still: the person is not disabled and has lost no
+ * role, the key is neither revoked nor expired. For work that goes on after its request. Cost: a read
+ * of the database when there is a key. */
+bool authority_holds(const struct auth *a, const struct principal *p, int64_t now_s);
+
 /* ---- may ------------------------------------------------------------------------------------- */
 
 enum authority_object {
