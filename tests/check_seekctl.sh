@@ -94,6 +94,9 @@ ok 'li.na' user create li.na --name 李娜 --department Works --roles editor,use
 ok 'chen.jie' user create chen.jie --name 陈杰 --department Works --roles approver,user
 ok '王伟' user list
 ok 'one-time password' user reset-password wang.wei
+ok '2002' user create 2002 --name 李明 --department Works --roles user
+ok 'login *2002' user show 2002
+refused '没有\|there is no department' user list --department Nowhere
 refused 'exists\|taken' user create wang.wei --name x --department Works --roles user
 ok 'sk-' key create wang.wei --name "Excel 插件" --scopes infer,templates,usage
 user=$(sed -n 's/.*\(sk-[A-Za-z0-9_-]*\)$/\1/p' "$work/reply")

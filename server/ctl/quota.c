@@ -8,6 +8,7 @@
 
 #include "ctl/command.h"
 #include "ctl/remote.h"
+#include "lang.h"
 
 #define SUBJECT_EN "key KEY|ID, person LOGIN|ID or department PATH|ID"
 #define SUBJECT_ZH "key 密钥、person 登录名 或 department 部门"
@@ -59,8 +60,9 @@ static bool subject_path(struct remote *r, char path[64], struct err *e)
         snprintf(path, 64, "quotas/%s/%" PRId64, kinds[i].word, id);
         return true;
     }
-    FAIL(e, ERR_ARG, "limits belong to a key, a person or a department, not to \"%.40s\"",
-         remote_arg(r, 0));
+    FAIL(e, ERR_ARG,
+         lang_pick("limits belong to a key, a person or a department, not to \"%.40s\"",
+                   "限额的对象是 key、person 或 department，不能是 \"%.40s\""), remote_arg(r, 0));
 }
 
 static int show(struct remote *r)
@@ -124,12 +126,14 @@ static const struct remote_verb verbs[] = {
      .options = "kind", .method = "GET", .path = "quotas", .list = true, .columns = columns},
     {"show", "KIND SUBJECT", "limits of one: " SUBJECT_EN, "查看限额：" SUBJECT_ZH, .min_args = 2,
      .max_args = 2, .run = show},
-    {"set", "KIND SUBJECT --requests-per-minute N ...", "sets limits; those not named stay",
-     "设置限额；未给出的保持不变",
+    {"set", "KIND SUBJECT --requests-per-minute N ...",
+     "sets limits of a " SUBJECT_EN "; those not named stay",
+     "设置限额：" SUBJECT_ZH "；未给出的保持不变",
      .options = "requests-per-minute tokens-per-minute parallel tokens-per-day tokens-per-month "
                 "soft calendar",
      .min_args = 2, .max_args = 2, .run = set},
-    {"delete", "KIND SUBJECT", "takes all its limits away", "取消全部限额", .min_args = 2,
+    {"delete", "KIND SUBJECT", "takes all limits away of a " SUBJECT_EN,
+     "取消全部限额：" SUBJECT_ZH, .min_args = 2,
      .max_args = 2, .run = end},
 };
 
@@ -200,7 +204,8 @@ static const struct remote_verb calendar_verbs[] = {
     {"list", "", "working hours", "列出工作时段", .method = "GET", .path = "calendars", .list = true,
      .columns = calendar_columns},
     {"create", "NAME FILE.json",
-     "FILE: {\"mon\": [[\"08:30\", \"12:00\"], [\"13:00\", \"17:30\"]], ...}", "新建，FILE 为各日时段的 JSON",
+     "FILE: {\"mon\": [[\"08:30\", \"12:00\"], [\"13:00\", \"17:30\"]], ...}",
+     "新建，FILE：{\"mon\": [[\"08:30\", \"12:00\"], [\"13:00\", \"17:30\"]], ...}",
      .min_args = 2, .max_args = 2, .run = create_calendar},
     {"change", "NAME|ID FILE.json [--name NAME]", "other hours", "修改时段", .options = "name",
      .min_args = 2, .max_args = 2, .run = change_calendar},
