@@ -122,6 +122,54 @@ START_TEST(parameters_are_those_of_the_rows)
 }
 END_TEST
 
+static bool asks_for(const struct route *r, const char *ref)
+{
+    const json_t *list = json_object_get(operation_of(r), "parameters");
+    size_t i;
+    json_t *p;
+    json_array_foreach (list, i, p) {
+        const char *to = json_string_value(json_object_get(p, "$ref"));
+        if (to && !strcmp(to, ref))
+            return true;
+    }
+    return false;
+}
+
+/* Only what changes an object that was read before takes its revision. */
+START_TEST(revisions_are_asked_for_where_they_count)
+{
+    static const char *const changes[] = {
+        "PATCH /admin/v1/departments/{id}",
+        "PATCH /admin/v1/users/{id}",
+        "PATCH /admin/v1/keys/{id}",
+        "PUT /admin/v1/quotas/{kind}/{id}",
+        "DELETE /admin/v1/quotas/{kind}/{id}",
+        "PUT /admin/v1/calendars/{id}",
+        "DELETE /admin/v1/calendars/{id}",
+        "PATCH /admin/v1/templates/{name}",
+        "POST /admin/v1/templates/{name}/versions",
+        "PUT /admin/v1/templates/{name}/labels/{label}",
+        "DELETE /admin/v1/templates/{name}/labels/{label}",
+        "POST /admin/v1/templates/{name}/labels/{label}/rollback",
+        "PUT /admin/v1/templates/{name}/labels/{label}/protection",
+        "PUT /admin/v1/templates/{name}/labels/{label}/canary",
+    };
+    enum { N = sizeof changes / sizeof changes[0] };
+    unsigned found = 0;
+    for (size_t i = 0; admin_route_at(i); i++) {
+        const struct route *r = admin_route_at(i);
+        char name[256];
+        bool wanted = false;
+        snprintf(name, sizeof name, "%s %s", r->method, r->path);
+        for (size_t k = 0; k < N; k++)
+            wanted = wanted || !strcmp(changes[k], name);
+        ck_assert_msg(asks_for(r, "#/components/parameters/If-Match") == wanted, "%s", name);
+        found += wanted;
+    }
+    ck_assert_uint_eq(found, N);
+}
+END_TEST
+
 START_TEST(bodies_are_those_of_the_tables)
 {
     static const char *const types[] = {[SCHEMA_BOOL] = "boolean", [SCHEMA_INT] = "integer",
@@ -189,6 +237,7 @@ int main(void)
     tcase_add_test(tc, every_row_says_who_and_what);
     tcase_add_test(tc, no_row_is_double);
     tcase_add_test(tc, parameters_are_those_of_the_rows);
+    tcase_add_test(tc, revisions_are_asked_for_where_they_count);
     tcase_add_test(tc, bodies_are_those_of_the_tables);
     tcase_add_test(tc, references_lead_somewhere);
     suite_add_tcase(s, tc);

@@ -358,8 +358,8 @@ static const struct route rows[] = {
     {ROW("POST", "keys", WRITE), .body_bytes = ADMIN_BODY, .handler = key_add, .body = &new_schema,
      .summary = "A new key; its text is shown once"},
     {ROW("GET", "keys/{id}", READ), .handler = key_one, .summary = "One key"},
-    {ROW("PATCH", "keys/{id}", WRITE), .body_bytes = ADMIN_BODY, .handler = key_edit,
-     .body = &patch_schema, .summary = "Change what a key may be used for"},
+    {ROW("PATCH", "keys/{id}", WRITE), .body_bytes = ADMIN_BODY, .revised = true,
+     .handler = key_edit, .body = &patch_schema, .summary = "Change what a key may be used for"},
     {ROW("DELETE", "keys/{id}", WRITE), .handler = key_end,
      .summary = "Revoke a key for good"},
 };

@@ -191,18 +191,18 @@ static void canary(const struct api_call *call, struct api_answer *answer)
 
 static const struct route rows[] = {
     {"PUT", "/admin/v1/templates/{name}/labels/{label}", EDITORIAL, .body_bytes = ADMIN_BODY,
-     .handler = move, .body = &MOVE,
+     .revised = true, .handler = move, .body = &MOVE,
      .summary = "Create or move a label; If-Match: its revision, none for a new one"},
-    {"DELETE", "/admin/v1/templates/{name}/labels/{label}", EDITORIAL, .handler = delete_label,
-     .summary = "Delete a label that is not protected"},
+    {"DELETE", "/admin/v1/templates/{name}/labels/{label}", EDITORIAL, .revised = true,
+     .handler = delete_label, .summary = "Delete a label that is not protected"},
     {"POST", "/admin/v1/templates/{name}/labels/{label}/rollback", EDITORIAL,
-     .body_bytes = ADMIN_BODY, .handler = rollback,
+     .body_bytes = ADMIN_BODY, .revised = true, .handler = rollback,
      .summary = "Move a label back to where it was before its last move"},
     {"PUT", "/admin/v1/templates/{name}/labels/{label}/protection", EDITORIAL,
-     .body_bytes = ADMIN_BODY, .handler = protect, .body = &PROTECTION,
+     .body_bytes = ADMIN_BODY, .revised = true, .handler = protect, .body = &PROTECTION,
      .summary = "Protect a label (approvers), or no longer (administrators)"},
     {"PUT", "/admin/v1/templates/{name}/labels/{label}/canary", EDITORIAL,
-     .body_bytes = ADMIN_BODY, .handler = canary, .body = &CANARY,
+     .body_bytes = ADMIN_BODY, .revised = true, .handler = canary, .body = &CANARY,
      .summary = "Another version for some callers of a label"},
 };
 

@@ -162,10 +162,10 @@ static json_t *parameters(const struct route *r)
         q += len + (q[len] == ' ');
     }
     bool admin = !strncmp(r->path, "/admin/", 7);
-    if (admin && strcmp(r->method, "GET")) {
+    if (r->revised)
         json_array_append_new(list, header_parameter("If-Match"));
+    if (admin && strcmp(r->method, "GET"))
         json_array_append_new(list, header_parameter("X-Reason"));
-    }
     return list;
 }
 
@@ -257,7 +257,7 @@ static json_t *components(void)
         "schemas", "error", error_schema(), "responses", "error", "description",
         "What went wrong, in a sentence and a code", "content", "application/json", "schema",
         "$ref", "#/components/schemas/error", "parameters", "If-Match",
-        header_json("If-Match", "the revision that was read (ETag), for changes of an object"),
+        header_json("If-Match", "the revision that was read (ETag); 412 when it is old"),
         "X-Reason",
         header_json("X-Reason", "why, for the audit log; percent-encoded UTF-8"), "securitySchemes",
         "key", "type", "http", "scheme", "bearer", "session", "type", "apiKey", "in", "cookie",

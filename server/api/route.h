@@ -43,6 +43,7 @@ struct route {
     enum authority_verb verb;
     enum route_place place;
     bool needs_model, needs_database;
+    bool revised;         /* changes an object that has a revision: takes it in If-Match */
     size_t body_bytes;    /* largest body taken; 0 = none, ROUTE_BODY_API = the configured one */
     api_handler *handler; /* NULL = /health, which http/ answers itself */
     const struct schema *body; /* fields of the body, for the documentation; NULL = none or free */
