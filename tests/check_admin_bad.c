@@ -12,6 +12,7 @@
 
 #include "api/schema.h"
 #include "audit/audit.h"
+#include "base/clock.h"
 #include "service/service.h"
 
 /* ---- paths ------------------------------------------------------------------------------------ */
@@ -69,8 +70,8 @@ START_TEST(odd_queries_are_refused)
         "=1", "limit%00=1", "limit=%ff", "limit=%zz", "limit=%", "limit=%0a", "%ff=1", "limit=%01",
         "limit=1%20", "text=%c3%28", "department_id=0", "department_id=1e9", "below=maybe",
         "role=root", "state=Active", "source=%27", "person_id=-5", "active=2",
-        "a=1&b=1&c=1&d=1&e=1&f=1&g=1&h=1&i=1&j=1&k=1&l=1&m=1&n=1&o=1&p=1&q=1&r=1&s=1&t=1&u=1&v=1&w=1"
-        "&x=1&y=1&z=1"};
+        ("a=1&b=1&c=1&d=1&e=1&f=1&g=1&h=1&i=1&j=1&k=1&l=1&m=1&n=1&o=1&p=1&q=1&r=1&s=1&t=1&u=1&v=1&w=1"
+         "&x=1&y=1&z=1")};
     static const char *const paths[] = {"/admin/v1/users", "/admin/v1/keys", "/admin/v1/departments"};
     char path[1024];
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
@@ -371,6 +372,149 @@ START_TEST(names_are_refused_or_kept_as_they_are)
     }
 }
 END_TEST
+/* ---- paths around the table ------------------------------------------------------------------- */
+
+/* Whoever looks at the path before us (a proxy, a rule for /admin/) sees what we see. */
+START_TEST(no_other_spelling_reaches_a_route)
+{
+    static const char *const odds[] = {
+        "//admin/v1/users", "/admin//v1/users", "/admin/v1//users", "/admin/v1/users/", "/./admin/v1/users",
+        "/admin/v1/./users", "/admin/v1/keys/../users", "/v1/../admin/v1/users",
+        "/admin/v1/%2e%2e/v1/users", "/admin%2fv1/users", "/admin%2Fv1%2Fusers", "/%61dmin/v1/users",
+        "/admin/v1/user%73", "/ADMIN/v1/users", "/admin/v1/Users", "/admin/v1/users;a=1",
+        "/admin/v1/users%3Flimit=1", "/admin/v1/users%23", "/admin/v1/users%20", "/admin/v1/users.json",
+        "/admin\\v1\\users", "/admin/v1/users%00", "/admin/v1/users%2500", "/admin/v1/%c0%af/users",
+        "/admin/v1/%e0%80%afusers", "/admin/v1/us\xc0\xafrs", "http://localhost/admin/v1/users",
+        "/v1/models/..%2f..%2fadmin/v1/users", "/%2e/admin/v1/users", "*", "admin/v1/users"};
+    for (size_t i = 0; i < sizeof odds / sizeof odds[0]; i++) {
+        admin_send(&rig, BY_ADMIN, "GET", odds[i], NULL, NULL);
+        ck_assert_msg(rig.last.status == 404 || rig.last.status == 400, "%s: %d", odds[i],
+                      rig.last.status);
+        ck_assert_ptr_null(strstr(buf_str(&rig.last.body), "anna.admin"));
+    }
+}
+END_TEST
+
+/* ---- bombs ------------------------------------------------------------------------------------ */
+
+enum { BOMB_MS = 5000 };
+
+/* A template with this content and its rendering: refused, or short. The server must not notice. */
+static void detonate(const char *name, json_t *content_take, json_t *variables_take)
+{
+    char path[256];
+    json_t *body = json_pack("{s:s, s:s, s:o}", "name", name, "note", "n", "content", content_take);
+    char *text = json_dumps(body, 0);
+    uint64_t begin = clock_now_us();
+    admin_send(&rig, BY_EDITOR, "POST", "/admin/v1/templates", NULL, text);
+    free(text);
+    json_decref(body);
+    int saved = rig.last.status;
+    body = json_pack("{s:o}", "variables", variables_take ? variables_take : json_object());
+    text = json_dumps(body, 0);
+    snprintf(path, sizeof path, "/admin/v1/templates/%s/versions/1/render", name);
+    if (saved == 201)
+        admin_send(&rig, BY_EDITOR, "POST", path, NULL, text);
+    free(text);
+    json_decref(body);
+    uint64_t ms = (clock_now_us() - begin) / 1000;
+    ck_assert_msg(saved == 201 || saved == 400, "%s: %d %.200s", name, saved,
+                  buf_str(&rig.last.body));
+    ck_assert_msg(rig.last.status >= 200 && rig.last.status < 500, "%s: %d %.200s", name,
+                  rig.last.status, buf_str(&rig.last.body));
+    ck_assert_msg(ms < BOMB_MS && rig.last.body.len < ((size_t)8 << 20), "%s: %llu ms, %zu bytes",
+                  name, (unsigned long long)ms, rig.last.body.len);
+}
+
+static json_t *messages(const char *text, int n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "role", "user", "content", text));
+    return json_pack("{s:o}", "messages", list);
+}
+
+START_TEST(bombs_in_templates_hurt_nobody)
+{
+    static const char *const bombs[] = {
+        "{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}"
+        "{% endfor %}{% endfor %}{% endfor %}",
+        "{% for a in range(1000000000) %}x{% endfor %}",
+        "{{ 'x' * 1000000000 }}",
+        "{% set a = 'xxxxxxxxxxxxxxxx' * 1000 %}{% set b = a * 1000 %}{% set c = b * 1000 %}{{ c }}",
+        "{% set a = [1, 2, 3, 4] * 100000000 %}{{ a }}",
+        "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}",
+        "{% macro a() %}{{ b() }}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{{ a() }}"
+        "{% endmacro %}{{ a() }}",
+        "{{ 9 ** 9 ** 9 }}", "{{ 2 ** 100000 }}", "{{ range(10 ** 18) | list }}",
+        "{{ '%1000000000d' | format(1) }}", "{{ 'a' | center(2000000000) }}",
+        "{{ ('x' * 100000) | replace('x', 'y' * 100000) }}",
+        "{{ ('a,' * 100000).split(',') | join('b' * 10000) }}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}"
+        "{{ ns.s }}",
+        "{{ [[[[[[[[1]]]]]]]] | tojson(indent=2000000000) }}",
+        "{{ 'x' | indent(2000000000) }}", "{{ ''.__class__.__mro__ }}", "{{ self._TemplateReference__context }}",
+        "{{ 1 / 0 }}", "{{ -9223372036854775808 // -1 }}", "{{ 9223372036854775807 + 1 }}",
+        "{% include 'bomb0' %}", "{% include 'works' %}",
+    };
+    struct buf deep;
+    char name[32];
+    for (size_t i = 0; i < sizeof bombs / sizeof bombs[0]; i++) {
+        snprintf(name, sizeof name, "bomb%zu", i);
+        detonate(name, messages(bombs[i], 1), NULL);
+        if (i < 4) {
+            snprintf(name, sizeof name, "bombs%zu", i);
+            detonate(name, messages(bombs[i], 64), NULL);
+        }
+    }
+    static const struct {
+        const char *piece, *middle, *end;
+    } nests[] = {{"{{ ", "", ""}, {"(", "1", ")"}, {"[", "1", "]"}, {"{% if 1 %}", "x", "{% endif %}"},
+                 {"-", "1", ""}, {"not ", "1", ""}, {"a.", "b", ""}, {"{'a':", "1", "}"}};
+    for (size_t i = 0; i < sizeof nests / sizeof nests[0]; i++) {
+        buf_init(&deep, 4 << 20);
+        bool in_expression = *nests[i].piece != '{' || nests[i].piece[1] == '\'';
+        buf_puts(&deep, in_expression ? "{{ " : "");
+        for (int k = 0; k < 20000; k++)
+            buf_puts(&deep, nests[i].piece);
+        buf_puts(&deep, nests[i].middle);
+        for (int k = 0; k < 20000; k++)
+            buf_puts(&deep, nests[i].end);
+        buf_puts(&deep, in_expression ? " }}" : "");
+        snprintf(name, sizeof name, "deep%zu", i);
+        detonate(name, messages(buf_str(&deep), 1), NULL);
+        buf_release(&deep);
+    }
+}
+END_TEST
+
+START_TEST(patterns_that_backtrack_hurt_nobody)
+{
+    static const char *const patterns[] = {"(a+)+$", "(a|aa)+$", "(.*)*x", "(a?){40}a{40}",
+                                           "^(([a-z])+.)+[A-Z]([a-z])+$", "((((a*)*)*)*)*b",
+                                           "(?R)*", "(?<n>a(?&n)*)+b", "(a{0,1000}){0,1000}b"};
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    for (int i = 0; i < 2000; i++)
+        buf_putc(&text, 'a');
+    buf_putc(&text, '!');
+    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        char name[32];
+        json_t *variables = json_array(), *given = json_object(), *content = messages("{{ v0 }}", 1);
+        for (int k = 0; k < 20; k++) {
+            snprintf(name, sizeof name, "v%d", k);
+            json_array_append_new(variables, json_pack("{s:s, s:s, s:s}", "name", name, "type",
+                                                       "text", "pattern", patterns[i]));
+            json_object_set_new(given, name, json_string(buf_str(&text)));
+        }
+        json_object_set_new(content, "variables", variables);
+        snprintf(name, sizeof name, "pattern%zu", i);
+        detonate(name, content, given);
+    }
+    buf_release(&text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("admin_bad");
@@ -384,6 +528,9 @@ int main(void)
     tcase_add_test(tc, no_field_takes_what_it_is_not);
     tcase_add_test(tc, content_rules_hold_on_all_routes);
     tcase_add_test(tc, names_are_refused_or_kept_as_they_are);
+    tcase_add_test(tc, no_other_spelling_reaches_a_route);
+    tcase_add_test(tc, bombs_in_templates_hurt_nobody);
+    tcase_add_test(tc, patterns_that_backtrack_hurt_nobody);
     suite_add_tcase(s, tc);
     return admin_main(s);
 }
