@@ -17,9 +17,10 @@
 #include "base/mem.h"
 
 /* Nicer than the rest of the server: whoever waits for a hash waits long anyway, and a request of
- * those who work must not wait for a core beside it. Measured on two busy cores with 100 wrong logins at once: p99
- * of GET /v1/models is 62..1146 us with equal threads, 78..153 us with this, 79..190 us without logins.
- * Not nicer: where the CPU device keeps every core busy, a login still gets a quarter of one. */
+ * those who work must not wait for a core beside it. Measured on two busy cores with 100 wrong
+ * logins at once: p99 of GET /v1/models is 62..1146 us with equal threads, 78..153 us with this,
+ * 79..190 us without logins. Not nicer: where the CPU device keeps every core busy, a login still
+ * gets a quarter of one. */
 enum { NICER = 5 };
 
 struct request {
@@ -64,7 +65,8 @@ static void finish_locked(struct request *r, bool ok)
 static void *work(void *arg)
 {
     struct hasher *h = arg;
-    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICER); /* on Linux, of this thread */
+    /* on Linux, of this thread */
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICER);
     pthread_mutex_lock(&h->mu);
     for (;;) {
         while (!h->first && !h->closing)
