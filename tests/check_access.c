@@ -429,8 +429,8 @@ static void check_reach(const struct route *r, const char *path)
                   "%s %s needs another body: %s", r->method, path, buf_str(&rig.last.body));
 }
 
-/* A revision that no object has: whoever reaches it gets 412, and nothing changes. But the true one for acts
- * on labels that ask for rights behind it. */
+/* A revision that no object has: whoever reaches it gets 412, and nothing changes. But the true one for
+ * acts on labels that ask for rights behind it. */
 static int64_t revision_for(const struct route *r, enum admin_who owner)
 {
     int64_t revision = 999;
