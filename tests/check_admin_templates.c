@@ -15,7 +15,9 @@
 #include "admin/runner.h"
 #include "base/clock.h"
 #include "fake_engine.h"
+#include "service/service.h"
 #include "store/store.h"
+#include "template/registry.h"
 #include "testfile.h"
 #include "usage/limits.h"
 #include "usage/query.h"
@@ -530,6 +532,53 @@ START_TEST(runs_test_sets)
 }
 END_TEST
 
+/* Recorded as the runner does. */
+static void record_runs(int n)
+{
+    struct principal who = {.person_id = rig.person[BY_EDITOR].id, .department_id = rig.works,
+                            .roles = ROLE_EDITOR, .login = "eve.editor"};
+    const struct audit_actor actor = {.person_id = who.person_id, .name = who.login,
+                                      .address = "local", .request_id = ""};
+    struct registry_act act = {.who = &who, .actor = &actor, .reason = "", .now_s = 1};
+    json_t *report = json_object();
+    for (int i = 0; i < n; i++) {
+        struct err e = ERR_INIT;
+        int64_t id;
+        ck_assert_msg(registry_record_run(rig.server.service->registry, &act, "office/minutes", 1, i,
+                                          0, report, &id, &e), "%s", e.msg);
+    }
+    json_decref(report);
+}
+
+/* Newest first; the 101st is there too. */
+START_TEST(runs_come_in_pages)
+{
+    enum { N = 205 };
+    char path[128];
+    int64_t next = 0, want = N - 1;
+    create("office/minutes", "Take minutes.", bad_tests);
+    record_runs(N);
+    do {
+        snprintf(path, sizeof path, "%s/versions/1/runs?limit=50&after=%" PRId64, MINUTES, next);
+        json_t *v = admin_call(&rig, BY_USER, "GET", path, NULL, NULL, 200), *run;
+        size_t i;
+        json_array_foreach (admin_at(v, "data"), i, run)
+            ck_assert_int_eq(admin_number(run, "passed"), want--);
+        ck_assert_uint_le(i, 50);
+        ck_assert_uint_eq(json_array_size(admin_at(v, "jobs")), 0);
+        next = json_integer_value(admin_at(v, "next"));
+        json_decref(v);
+    } while (next);
+    ck_assert_int_eq(want, -1);
+    json_t *v = admin_call(&rig, BY_USER, "GET", MINUTES "/versions/1/runs?limit=205", NULL, NULL, 200);
+    ck_assert(json_is_null(admin_at(v, "next")));
+    json_decref(v);
+    admin_refused(&rig, BY_USER, "GET", MINUTES "/versions/1/runs?limit=501", NULL, NULL, 400,
+                  "invalid_value");
+    admin_expect(&rig, BY_USER, "GET", MINUTES "/versions/2/runs", NULL, NULL, 404);
+}
+END_TEST
+
 #define ANSWER(message, finish) "{\"choices\":[{\"message\":" message ",\"finish_reason\":" finish "}]}"
 
 START_TEST(knows_good_form)
@@ -871,7 +920,7 @@ int main(void)
         a_refused_save_says_why_in_both_languages, guards_against_lost_changes,
         reads_versions_and_differences, renders_drafts, lists_in_pages, hides_other_departments,
         a_narrow_key_acts_narrowly, forks,
-        runs_test_sets, knows_good_form,
+        runs_test_sets, runs_come_in_pages, knows_good_form,
         judges_form_apart_from_content, every_test_is_in_the_ledger, bounds_its_reports,
         one_run_per_version_at_a_time, is_patient,
         a_broken_engine_fails_no_version, waits_for_the_model,

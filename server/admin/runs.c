@@ -107,23 +107,27 @@ static json_t *jobs_json(const struct api_call *call, const struct version_call 
     return out;
 }
 
-/* {"data": finished runs, "jobs": those that wait, run or failed}, both newest first. */
+/* {"data": a page of finished runs, "jobs": those that wait, run or failed}, both newest first. */
 static void list(const struct api_call *call, struct api_answer *answer)
 {
     struct version_call c;
+    int64_t after;
+    unsigned limit;
     struct api_error e = API_ERROR_INIT;
     struct err why = ERR_INIT;
-    json_t *version;
-    if (!begin(&c, call, &e)) {
+    json_t *data;
+    if (!begin(&c, call, &e) || !admin_page(call, &after, &limit, &e)) {
         api_answer_error(answer, &e);
-    } else if (!registry_version(c.t.registry, &c.t.who, c.t.name, c.ref, &version, &why)) {
+    } else if (!registry_runs(c.t.registry, &c.t.who, c.t.name, c.ref.number, after, limit + 1, &data,
+                              &why)) {
         api_answer_act(answer, &why);
     } else {
+        json_t *last = json_array_get(data, limit - 1);
+        bool more = json_array_remove(data, limit) == 0;
+        json_int_t next = more ? json_integer_value(json_object_get(last, "id")) : 0;
         api_answer_json_take(answer, 200,
-                             json_pack("{s:s, s:O, s:o, s:n}", "object", "list", "data",
-                                       json_object_get(version, "runs"), "jobs",
-                                       jobs_json(call, &c), "next"));
-        json_decref(version);
+                             json_pack("{s:s, s:o, s:o, s:o}", "object", "list", "data", data, "jobs",
+                                       jobs_json(call, &c), "next", admin_or_null(next)));
     }
 }
 
@@ -171,7 +175,8 @@ static void get(const struct api_call *call, struct api_answer *answer)
 static const struct route rows[] = {
     {"GET", "/admin/v1/templates/{name}/versions/{number}/runs", .access = ROUTE_OBJECT,
      .object = AUTHORITY_TEMPLATE, .verb = AUTHORITY_READ, .place = ROUTE_SLOW,
-     .needs_database = true, .handler = list, .summary = "Runs of a version's test set"},
+     .needs_database = true, .handler = list, .query = "after limit",
+     .summary = "Runs of a version's test set, newest first"},
     {"POST", "/admin/v1/templates/{name}/versions/{number}/runs", .access = ROUTE_OBJECT,
      .object = AUTHORITY_APPROVAL, .verb = AUTHORITY_READ, .place = ROUTE_SLOW,
      .needs_database = true, .needs_model = true, .body_bytes = ADMIN_BODY, .handler = start,

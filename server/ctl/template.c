@@ -550,7 +550,7 @@ static const struct remote_verb verbs[] = {
      "运行测试集；有失败时退出码为 1", .min_args = 2, .max_args = 2, .run = run},
     {"runs", "NAME VERSION", "earlier runs of the test set", "测试集的历次运行", .min_args = 2,
      .max_args = 2, .method = "GET", .path = "templates/{name}/versions/{version}/runs",
-     .columns = runs},
+     .list = true, .columns = runs},
     {"report", "NAME VERSION RUN", "every test of a run, with its answer", "一次运行的逐项结果",
      .min_args = 3, .max_args = 3, .run = report},
     {"delete", "NAME VERSION", "deletes a version to which no label points", "删除未被标签指向的版本",

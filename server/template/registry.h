@@ -172,6 +172,10 @@ bool registry_review(struct registry *r, const struct registry_act *act, const c
 bool registry_record_run(struct registry *r, const struct registry_act *act, const char *name,
                          int64_t number, int64_t passed, int64_t failed, const json_t *report,
                          int64_t *id, struct err *e) WARN_UNUSED;
+/* The runs of a version, newest first: an array of what registry_version has under "runs". `before` =
+ * id of the last one of the page before, 0 = from the newest; limit 1..1000. */
+bool registry_runs(struct registry *r, const struct principal *who, const char *name, int64_t number,
+                   int64_t before, unsigned limit, json_t **out, struct err *e) WARN_UNUSED;
 /* The report of a run, newest when id is 0. */
 bool registry_run(struct registry *r, const struct principal *who, const char *name, int64_t number,
                   int64_t id, json_t **out, struct err *e) WARN_UNUSED;

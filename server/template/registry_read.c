@@ -239,6 +239,37 @@ bool registry_version(struct registry *r, const struct principal *who, const cha
 
 /* ---- lists ---- */
 
+struct runs_call {
+    struct read_call of; /* ref.number of the version */
+    int64_t before;
+    unsigned limit;
+};
+
+static bool read_runs(struct store_db *db, void *ctx, struct err *e)
+{
+    const struct runs_call *c = ctx;
+    struct rdb_template t;
+    struct store_stmt *st;
+    return rdb_template(db, c->of.who, c->of.name, &t, e) &&
+           rdb_version(db, &t, c->of.ref.number, NULL, NULL, e) &&
+           rdb_query(db,
+                     "SELECT id, at, by_id, passed, failed FROM template_run WHERE template_id = ?1"
+                     " AND number = ?2 AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4",
+                     &st, e, "iiii", t.id, c->of.ref.number, c->before, (int64_t)c->limit) &&
+           collect(st, run_row, c->of.out, e);
+}
+
+bool registry_runs(struct registry *r, const struct principal *who, const char *name, int64_t number,
+                   int64_t before, unsigned limit, json_t **out, struct err *e)
+{
+    struct runs_call call = {{.who = who, .name = name, .ref = {.number = number}, .out = out},
+                             before, limit};
+    *out = NULL;
+    if (limit < 1 || limit > 1000)
+        FAIL(e, ERR_ARG, "a page has 1 to 1000 runs");
+    return store_read(r->store, read_runs, &call, e);
+}
+
 static json_t *list_row(struct store_stmt *st)
 {
     json_t *row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
