@@ -7,9 +7,9 @@
  *   - is valid UTF-8 without characters for the control of devices,
  *   - holds no text of a control token of the model.
  *
- * U+FFFD, which stands where a model wrote bytes that are no character, is content: small models write it.
- * JSON that has to fit a schema is content: nothing forces a model into one yet. Checks of the test set
- * (template/checks.h) judge it.
+ * U+FFFD, which stands where a model wrote bytes that are no character, is content: small models write
+ * it. JSON that has to fit a schema is content: nothing forces a model into one yet. Checks of the test
+ * set (template/checks.h) judge it.
  *
  * A pure function of the answer and the model's vocabulary. Thread: any, no state.
  */
