@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "admin/admin.h"
+
 static struct admin_rig rig;
 
 static void setup(void)
@@ -54,6 +56,29 @@ START_TEST(takes_basic_credentials)
     json_t *v = admin_call(&rig, BY_NOBODY, "GET", "/admin/v1/me", header, NULL, 200);
     ck_assert_int_eq(admin_number(v, "id"), rig.person[BY_USER].id);
     json_decref(v);
+}
+END_TEST
+
+/* Every list that comes in pages, as the OpenAPI document's "list" says. */
+START_TEST(lists_have_one_form)
+{
+    unsigned lists = 0;
+    for (size_t i = 0; admin_route_at(i); i++) {
+        const struct route *r = admin_route_at(i);
+        if (!r->query || !strstr(r->query, "after") || !strstr(r->query, "limit") ||
+            strchr(r->path, '{'))
+            continue;
+        enum admin_who who = r->object == AUTHORITY_AUDIT ? BY_AUDITOR : BY_ADMIN;
+        json_t *v = admin_call(&rig, who, "GET", r->path, NULL, NULL, 200);
+        ck_assert_str_eq(admin_text(v, "object"), "list");
+        ck_assert_msg(json_is_array(admin_at(v, "data")), "%s", r->path);
+        const json_t *next = admin_at(v, "next");
+        ck_assert_msg(json_is_null(next) || json_is_integer(next) || json_is_string(next), "%s",
+                      r->path);
+        json_decref(v);
+        lists++;
+    }
+    ck_assert_uint_ge(lists, 9);
 }
 END_TEST
 
@@ -128,6 +153,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, tells_who_asks);
     tcase_add_test(tc, takes_basic_credentials);
+    tcase_add_test(tc, lists_have_one_form);
     tcase_add_test(tc, refuses_odd_queries);
     tcase_add_test(tc, refuses_odd_reasons);
     tcase_add_test(tc, a_key_file_may_only_infer);

@@ -220,6 +220,25 @@ static void follow_refs(const json_t *v)
         follow_refs(child);
 }
 
+/* What can be asked for page by page says how it answers. */
+START_TEST(lists_say_their_form)
+{
+    unsigned lists = 0;
+    for (size_t i = 0; admin_route_at(i); i++) {
+        const struct route *r = admin_route_at(i);
+        const json_t *parameters = json_object_get(operation_of(r), "parameters");
+        const char *ref = NULL;
+        bool list = named(parameters, "after", "query") && named(parameters, "limit", "query");
+        int rc = json_unpack(operation_of(r), "{s:{s:{s:{s:{s:{s:s}}}}}}", "responses", "2XX",
+                             "content", "application/json", "schema", "$ref", &ref);
+        ck_assert_msg(list == (rc == 0), "%s %s", r->method, r->path);
+        ck_assert(!list || !strcmp(ref, "#/components/schemas/list"));
+        lists += list;
+    }
+    ck_assert_uint_ge(lists, 10);
+}
+END_TEST
+
 START_TEST(references_lead_somewhere)
 {
     follow_refs(doc);
@@ -239,6 +258,7 @@ int main(void)
     tcase_add_test(tc, parameters_are_those_of_the_rows);
     tcase_add_test(tc, revisions_are_asked_for_where_they_count);
     tcase_add_test(tc, bodies_are_those_of_the_tables);
+    tcase_add_test(tc, lists_say_their_form);
     tcase_add_test(tc, references_lead_somewhere);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);

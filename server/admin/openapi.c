@@ -169,6 +169,32 @@ static json_t *parameters(const struct route *r)
     return list;
 }
 
+/* ---- answers ---------------------------------------------------------------------------------- */
+
+static bool takes(const struct route *r, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *q = r->query ? r->query : ""; *q; q += strspn(q, " ")) {
+        size_t n = strcspn(q, " ");
+        if (n == len && !memcmp(q, word, len))
+            return true;
+        q += n;
+    }
+    return false;
+}
+
+/* What comes in pages has one form (admin.h). */
+static json_t *responses(const struct route *r)
+{
+    json_t *done = json_pack("{s:s}", "description", "Done");
+    if (takes(r, "after") && takes(r, "limit"))
+        json_object_set_new(done, "content",
+                            json_pack("{s:{s:{s:s}}}", "application/json", "schema", "$ref",
+                                      "#/components/schemas/list"));
+    return json_pack("{s:o, s:{s:s}}", "2XX", done, "default", "$ref",
+                     "#/components/responses/error");
+}
+
 /* ---- access ----------------------------------------------------------------------------------- */
 
 static json_t *access_json(const struct route *r)
@@ -204,10 +230,10 @@ static json_t *operation(const struct route *r)
 {
     char id[NAME_BYTES];
     operation_id(r, id);
-    json_t *op = json_pack("{s:s, s:s, s:o, s:o, s:o, s:{s:{s:s}, s:{s:s}}}", "operationId", id,
+    json_t *op = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "operationId", id,
                            "summary", r->summary ? r->summary : "", "parameters", parameters(r),
-                           "security", security(r), "x-access", access_json(r), "responses", "2XX",
-                           "description", "Done", "default", "$ref", "#/components/responses/error");
+                           "security", security(r), "x-access", access_json(r), "responses",
+                           responses(r));
     if (op && r->body_bytes)
         json_object_set_new(op, "requestBody", request_body(r));
     return op;
@@ -243,6 +269,15 @@ static json_t *error_schema(void)
         "string", "param", "type", "string", "null", "code", "type", "string");
 }
 
+static json_t *list_schema(void)
+{
+    return json_pack("{s:s, s:[s,s,s], s:{s:{s:s}, s:{s:s, s:{s:s}}, s:{s:[s,s,s], s:s}}}", "type",
+                     "object", "required", "object", "data", "next", "properties", "object", "const",
+                     "list", "data", "type", "array", "items", "type", "object", "next", "type",
+                     "integer", "string", "null", "description",
+                     "for ?after=, to go on; null: this was the end");
+}
+
 static json_t *header_json(const char *name, const char *text)
 {
     return json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", name, "in", "header", "description", text,
@@ -252,9 +287,9 @@ static json_t *header_json(const char *name, const char *text)
 static json_t *components(void)
 {
     return json_pack(
-        "{s:{s:o}, s:{s:{s:s, s:{s:{s:{s:s}}}}}, s:{s:o, s:o}, s:{s:{s:s, s:s}, s:{s:s, s:s, s:s, "
+        "{s:{s:o, s:o}, s:{s:{s:s, s:{s:{s:{s:s}}}}}, s:{s:o, s:o}, s:{s:{s:s, s:s}, s:{s:s, s:s, s:s, "
         "s:s}}}",
-        "schemas", "error", error_schema(), "responses", "error", "description",
+        "schemas", "error", error_schema(), "list", list_schema(), "responses", "error", "description",
         "What went wrong, in a sentence and a code", "content", "application/json", "schema",
         "$ref", "#/components/schemas/error", "parameters", "If-Match",
         header_json("If-Match", "the revision that was read (ETag); 412 when it is old"),

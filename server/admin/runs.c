@@ -184,8 +184,8 @@ static const struct route rows[] = {
     {"GET", "/admin/v1/templates/{name}/versions/{number}/runs/{id}", .access = ROUTE_OBJECT,
      .object = AUTHORITY_TEMPLATE, .verb = AUTHORITY_READ, .place = ROUTE_SLOW,
      .needs_database = true, .handler = get,
-     .summary = "The report of a run, or a job's progress; 'form' tells good answers in form (came, ended, "
-                "not empty, clean text) from those that passed their checks too"},
+     .summary = "The report of a run, or a job's progress; 'form' tells good answers in form (came, "
+                "ended, not empty, clean text) from those that passed their checks too"},
 };
 
 const struct route_table ADMIN_RUNS = ROUTE_TABLE(rows);
