@@ -4,12 +4,12 @@
  * its form (form.h): a model too small for the checks still shows that the template works.
  *
  * Unless the version's settings say otherwise a test is generated with temperature 0, at most
- * RUNNER_MAX_TOKENS tokens and the seed RUNNER_SEED: running a set again does not roll the dice again.
- * A test that cannot work (a variable does not fit, the prompt is too long) has failed. What the
- * version cannot help (limits, a full queue) is tried again for a while; when that does not help or
- * the engine fails, the job fails and nothing is recorded. So it does before its next test when who
- * began it is disabled, or loses the key or a role. Jobs are in memory only: the end of the server
- * ends them without a run.
+ * RUNNER_MAX_TOKENS tokens and the seed RUNNER_SEED: running a set again does not roll the dice
+ * again. A test that cannot work (a variable does not fit, the prompt is too long) has failed. What
+ * the version cannot help (limits, a full queue) is tried again for a while; when that does not
+ * help or the engine fails, the job fails and nothing is recorded. So it does before its next test
+ * when who began it is disabled, or loses the key or a role. Jobs are in memory only: the end of
+ * the server ends them without a run.
  *
  * States of a job, and who leads there:
  *   RUNNER_QUEUED    waits                                                        (runner_start)
