@@ -4,6 +4,7 @@
 
 #include "admin_attack.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -12,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "auth/identity.h"
+#include "auth/lockout.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "service/service.h"
@@ -23,10 +26,11 @@
 
 /* ---- races ------------------------------------------------------------------------------------ */
 
-enum { RACERS = 8 };
+enum { RACERS = 16 };
 
 struct racer {
     pthread_t thread;
+    enum admin_who who;
     const char *method, *path, *headers;
     char body[256];
     int status;
@@ -40,8 +44,8 @@ static void *race(void *user)
     struct buf text;
     buf_init(&text, 1 << 16);
     buf_printf(&text, "%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s"
-               "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", me->method,
-               me->path, rig.person[BY_ADMIN].key, me->headers, strlen(me->body), me->body);
+               "Connection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", me->method,
+               me->path, rig.person[me->who].key, me->headers, strlen(me->body), me->body);
     http_client_open(&c, rig.server.port);
     http_client_send(&c, buf_str(&text), text.len);
     http_client_read(&c, &reply, false, 20000);
@@ -143,6 +147,128 @@ START_TEST(the_last_administrator_survives_a_race)
                      admin_path("users/%" PRId64, rig.person[BY_ADMIN].id), "If-Match: \"3\"\r\n",
                      "{\"disabled\":false}", 200);
     json_decref(v);
+}
+END_TEST
+
+/* What the racers say, all at the same moment, to a path. */
+static void race_one(enum admin_who who, const char *method, const char *path, const char *body,
+                     struct racer racers[RACERS])
+{
+    for (int i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){.who = who, .method = method, .path = path,
+                                   .headers = "If-Match: \"1\"\r\n"};
+        snprintf(racers[i].body, sizeof racers[i].body, "%s", body);
+    }
+    race_all(racers, RACERS);
+}
+
+#define WORKS "/admin/v1/templates/works"
+#define HAND_IN "{\"to\":\"review\"}"
+#define APPROVE "{\"to\":\"approved\",\"evidence\":{\"read\":true},\"without_run\":true}"
+
+START_TEST(of_approvers_one_is_heard)
+{
+    struct racer racers[RACERS];
+    race_one(BY_EDITOR, "POST", WORKS "/versions/1/review", HAND_IN, racers);
+    ck_assert_int_eq(count(racers, RACERS, 200), 1);
+    ck_assert_int_eq(count(racers, RACERS, 409), RACERS - 1);
+    race_one(BY_APPROVER, "POST", WORKS "/versions/1/review", APPROVE, racers);
+    ck_assert_int_eq(count(racers, RACERS, 200), 1);
+    ck_assert_int_eq(count(racers, RACERS, 409), RACERS - 1);
+}
+END_TEST
+
+/* A label that is moved while it is deleted is there afterwards or is not; nobody gets half of it. */
+START_TEST(a_label_is_moved_while_it_is_deleted)
+{
+    struct racer racers[RACERS];
+    char match[64];
+    for (int round = 0; round < 3; round++) {
+        admin_send(&rig, BY_EDITOR, "PUT", WORKS "/labels/test", NULL, "{\"number\":1}");
+        ck_assert_msg(rig.last.status == 200 || rig.last.status == 201, "%d %s", rig.last.status,
+                      buf_str(&rig.last.body));
+        snprintf(match, sizeof match, "%s", admin_if_match(admin_etag(&rig)));
+        for (int i = 0; i < RACERS; i++) {
+            racers[i] = (struct racer){.who = BY_EDITOR, .method = i % 2 ? "DELETE" : "PUT",
+                                       .path = WORKS "/labels/test", .headers = match};
+            snprintf(racers[i].body, sizeof racers[i].body, "%s", i % 2 ? "" : "{\"number\":1}");
+        }
+        race_all(racers, RACERS);
+        for (int i = 0; i < RACERS; i++)
+            ck_assert_msg((racers[i].status >= 200 && racers[i].status < 300) ||
+                              racers[i].status == 404 || racers[i].status == 409 ||
+                              racers[i].status == 412, "%s: %d", racers[i].method,
+                          racers[i].status);
+        json_t *v = admin_call(&rig, BY_EDITOR, "GET", WORKS, NULL, NULL, 200);
+        size_t n = json_array_size(admin_at(v, "labels"));
+        if (n)
+            snprintf(match, sizeof match, "%s",
+                     admin_if_match(admin_number(v, "labels/0/revision")));
+        ck_assert_uint_le(n, 1);
+        json_decref(v);
+        if (n)
+            admin_send(&rig, BY_EDITOR, "DELETE", WORKS "/labels/test", match, NULL);
+    }
+}
+END_TEST
+
+/* Guesses that come at the same moment count like guesses in a row, and good logins do not pile up. */
+START_TEST(logins_at_once_are_counted)
+{
+    struct racer racers[RACERS];
+    struct browser b;
+    char body[256];
+    browser_enter(&b, &rig, BY_USER, PASSWORD);
+    snprintf(body, sizeof body, "{\"login\":\"%s\",\"password\":\"guess\"}",
+             rig.person[BY_ADMIN].login);
+    race_one(BY_USER, "POST", "/admin/v1/login", body, racers);
+    ck_assert_int_le(count(racers, RACERS, 401), LOCKOUT_FREE);
+    ck_assert_int_eq(count(racers, RACERS, 401) + count(racers, RACERS, 429), RACERS);
+    snprintf(body, sizeof body, "{\"login\":\"%s\",\"password\":\"%s\"}",
+             rig.person[BY_USER].login, PASSWORD);
+    race_one(BY_USER, "POST", "/admin/v1/login", body, racers);
+    for (int i = 0; i < RACERS; i++) /* 401: others' logins have ended this session already */
+        ck_assert_msg(racers[i].status == 200 || racers[i].status == 401 || racers[i].status == 429,
+                      "%d", racers[i].status);
+    ck_assert_int_ge(count(racers, RACERS, 200), 1);
+    json_t *v = admin_call(&rig, BY_ADMIN, "GET",
+                           admin_path("users/%" PRId64 "/sessions", rig.person[BY_USER].id), NULL,
+                           NULL, 200);
+    ck_assert_uint_le(json_array_size(admin_at(v, "data")), SESSION_MAX);
+    json_decref(v);
+}
+END_TEST
+
+/* What is revoked is refused from the answer on, whoever uses it meanwhile. */
+START_TEST(a_key_ends_for_all_at_once)
+{
+    struct racer racers[RACERS];
+    for (int i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){.who = BY_OTHER, .method = "POST", .path = CHAT, .headers = ""};
+        snprintf(racers[i].body, sizeof racers[i].body, "%s", HELLO);
+        ck_assert_int_eq(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+    }
+    admin_expect(&rig, BY_ADMIN, "DELETE",
+                 admin_path("keys/%" PRId64, rig.person[BY_OTHER].key_id), NULL, NULL, 200);
+    admin_expect(&rig, BY_OTHER, "POST", CHAT, NULL, HELLO, 401);
+    for (int i = 0; i < RACERS; i++)
+        pthread_join(racers[i].thread, NULL);
+    ck_assert_int_eq(count(racers, RACERS, 200) + count(racers, RACERS, 401), RACERS);
+}
+END_TEST
+
+/* Two servers on one folder would both make a first administrator. */
+START_TEST(the_first_administrator_is_made_once)
+{
+    struct service_options opt = SERVICE_OPTIONS_DEFAULT;
+    struct service *second = NULL;
+    char password[PASSWORD_ONE_TIME_TEXT];
+    struct err e = ERR_INIT;
+    opt.folder = rig.server.folder;
+    ck_assert(!service_open(&opt, &second, password, &e));
+    ck_assert_ptr_null(second);
+    ck_assert_str_eq(password, "");
+    ck_assert(*e.msg);
 }
 END_TEST
 
@@ -417,6 +543,64 @@ START_TEST(secrets_are_neither_logged_nor_repeated)
 }
 END_TEST
 
+/* Whether any file of the data folder holds it. */
+static bool in_files(const char *secret)
+{
+    DIR *dir = opendir(rig.server.folder);
+    struct dirent *d;
+    bool found = false;
+    ck_assert_ptr_nonnull(dir);
+    while ((d = readdir(dir))) {
+        size_t bytes = 0;
+        struct stat st;
+        char *path = testfile_join(rig.server.folder, d->d_name);
+        bool regular = lstat(path, &st) == 0 && S_ISREG(st.st_mode);
+        uint8_t *text = regular ? testfile_read(path, &bytes) : NULL;
+        ck_assert_msg(!regular || !(st.st_mode & 077), "%s: mode %o", d->d_name,
+                      (unsigned)st.st_mode);
+        found |= bytes && memmem(text, bytes, secret, strlen(secret));
+        free(text);
+        free(path);
+    }
+    closedir(dir);
+    return found;
+}
+
+/* Who steals the disk, a backup of it or the audit log has no way in and reads nobody's questions. */
+START_TEST(secrets_are_not_in_the_files)
+{
+    static const char question[] = "#reply=fine# my salary of 12345 in Zwiesel";
+    struct browser b, out;
+    json_t *v;
+    char where[1024], *path = testfile_join(rig.server.folder, "copy.db");
+    snprintf(where, sizeof where, "{\"path\":\"%s\"}", path);
+    admin_expect(&rig, BY_ADMIN, "PATCH", admin_path("departments/%" PRId64, rig.line3),
+                 "If-Match: \"1\"\r\n", "{\"keep_prompts\":true,\"keep_days\":30}", 200);
+    browser_enter(&b, &rig, BY_USER, PASSWORD);
+    browser_enter(&out, &rig, BY_EDITOR, PASSWORD "2");
+    browser_expect(&out, "POST", "/admin/v1/logout", NULL, NULL, 204);
+    browser_try(&rig, rig.person[BY_USER].login, "guess-" PASSWORD);
+    admin_expect(&rig, BY_USER, "POST", CHAT, NULL,
+                 admin_body("{s:[{s:s, s:s}]}", "messages", "role", "user", "content", question),
+                 200);
+    v = admin_call(&rig, BY_ADMIN, "GET", "/admin/v1/usage/requests", NULL, NULL, 200);
+    ck_assert_uint_ge(json_array_size(admin_at(v, "data")), 1);
+    json_decref(v);
+    v = admin_call(&rig, BY_LOCAL, "POST", "/admin/v1/backup", NULL, where, 201);
+    json_decref(v);
+    free(path);
+    const char *const secrets[] = {
+        PASSWORD, b.token, b.csrf, out.token, rig.person[BY_USER].key, rig.person[BY_ADMIN].key,
+        rig.person[BY_USER].key + KEY_CHARS - TOKEN_CHARS, "Zwiesel", rig.server.first_password};
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
+        ck_assert_msg(!in_files(secrets[i]), "secret %zu is in a file", i);
+    ck_assert(in_files("olga.other")); /* it looks in the right place */
+    admin_expect(&rig, BY_AUDITOR, "GET", "/admin/v1/audit/export", NULL, NULL, 200);
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++)
+        ck_assert_msg(!strstr(buf_str(&rig.last.body), secrets[i]), "secret %zu is audited", i);
+}
+END_TEST
+
 /* ---- disks and ends --------------------------------------------------------------------------- */
 
 /* No file of this process grows beyond `bytes` from now on: a disk that is full. */
@@ -532,8 +716,14 @@ int main(void)
     tcase_add_test(tc, of_changes_to_one_revision_one_wins);
     tcase_add_test(tc, of_new_ones_with_one_name_one_wins);
     tcase_add_test(tc, the_last_administrator_survives_a_race);
+    tcase_add_test(tc, of_approvers_one_is_heard);
+    tcase_add_test(tc, a_label_is_moved_while_it_is_deleted);
+    tcase_add_test(tc, logins_at_once_are_counted);
+    tcase_add_test(tc, a_key_ends_for_all_at_once);
+    tcase_add_test(tc, the_first_administrator_is_made_once);
     tcase_add_test(tc, a_crowd_at_the_door_stalls_nobody_inside);
     tcase_add_test(tc, secrets_are_neither_logged_nor_repeated);
+    tcase_add_test(tc, secrets_are_not_in_the_files);
     tcase_add_test(tc, a_full_disk_refuses_changes_and_recovers);
     tcase_add_test(tc, a_test_set_ends_with_its_key_and_its_person);
     suite_add_tcase(s, tc);

@@ -155,13 +155,24 @@ static bool attempt(const struct api_call *call, const struct login_request *r,
     return login_with_password(s->auth, r, out, &why) || fail_attempt(&why, e);
 }
 
+/* The session that a login has just opened cannot be read. */
+static void answer_lost(const struct err *why, struct api_answer *answer)
+{
+    struct api_error e = API_ERROR_INIT;
+    if (why->code == ERR_NOT_FOUND)
+        api_fail(&e, API_NO_KEY, NULL, "The session has ended: other logins came meanwhile.");
+    else
+        api_fail_act(&e, why);
+    api_answer_error(answer, &e);
+}
+
 static void welcome(const struct api_call *call, const struct login_result *r, int64_t now_s,
                     struct api_answer *answer)
 {
     struct key_grant grant;
     struct err e = ERR_INIT;
     if (!authority_by_session(call->service->auth, r->secret.token, now_s, &grant, &e)) {
-        api_answer_act(answer, &e);
+        answer_lost(&e, answer);
         return;
     }
     admin_session_cookie(call, answer, r->secret.token);
