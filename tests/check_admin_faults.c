@@ -44,8 +44,10 @@ static void *race(void *user)
     struct buf text;
     buf_init(&text, 1 << 16);
     buf_printf(&text, "%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s"
-               "Connection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", me->method,
-               me->path, rig.person[me->who].key, me->headers, strlen(me->body), me->body);
+               "Connection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n"
+               "%s",
+               me->method, me->path, rig.person[me->who].key, me->headers, strlen(me->body),
+               me->body);
     http_client_open(&c, rig.server.port);
     http_client_send(&c, buf_str(&text), text.len);
     http_client_read(&c, &reply, false, 20000);
