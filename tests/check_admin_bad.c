@@ -5,15 +5,19 @@
 
 #include "admin_attack.h"
 
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "api/schema.h"
 #include "audit/audit.h"
 #include "base/clock.h"
 #include "service/service.h"
+#include "testfile.h"
 
 /* ---- paths ------------------------------------------------------------------------------------ */
 
@@ -516,6 +520,123 @@ START_TEST(patterns_that_backtrack_hurt_nobody)
 }
 END_TEST
 
+/* ---- folders ---------------------------------------------------------------------------------- */
+
+#define PROMPT(name) "{\"name\": \"" name "\", \"note\": \"n\"}\n--- user\nhello treasure\n"
+
+static void put_file(const char *folder, const char *name, const char *text)
+{
+    char *path = testfile_join(folder, name);
+    ck_assert(testfile_write(path, text, strlen(text)));
+    free(path);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
+static void import_refused(const char *folder)
+{
+    uint64_t begin = clock_now_us();
+    attack_refused(BY_LOCAL, "POST", "/admin/v1/templates/import", NULL,
+                   admin_body("{s:s, s:I}", "folder", folder, "owner_id",
+                              (json_int_t)rig.person[BY_ADMIN].id));
+    ck_assert_uint_lt((clock_now_us() - begin) / 1000, BOMB_MS);
+    ck_assert_ptr_null(strstr(buf_str(&rig.last.body), "treasure"));
+}
+
+/* What an import finds is not what it was promised: nothing is followed, waited for or swallowed. */
+START_TEST(folders_that_lie_are_not_followed)
+{
+    static const char *const nowhere[] = {"/dev/zero", "/proc/self/mem", "/no/such/folder"};
+    char *inside = testfile_make_dir(), *outside = testfile_make_dir(), path[4096], target[4096];
+    put_file(outside, "stolen.prompt", PROMPT("stolen"));
+    put_file(outside, "labels.json", "{\"format\": 1, \"templates\": {\"treasure\": {}}}");
+    snprintf(target, sizeof target, "%s/stolen.prompt", outside);
+    for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++)
+        import_refused(nowhere[i]);
+    import_refused(target);
+    /* only links: nothing is there */
+    snprintf(path, sizeof path, "%s/link.prompt", inside);
+    ck_assert_int_eq(symlink(target, path), 0);
+    snprintf(path, sizeof path, "%s/folder", inside);
+    ck_assert_int_eq(symlink(outside, path), 0);
+    admin_send(&rig, BY_LOCAL, "POST", "/admin/v1/templates/import", NULL,
+               admin_body("{s:s, s:I}", "folder", inside, "owner_id",
+                          (json_int_t)rig.person[BY_ADMIN].id));
+    ck_assert_ptr_null(strstr(buf_str(&rig.last.body), "treasure"));
+    admin_expect(&rig, BY_ADMIN, "GET", "/admin/v1/templates/stolen", NULL, NULL, 404);
+    /* a link in place of the labels, a pipe that nobody writes to, a file without end */
+    snprintf(path, sizeof path, "%s/labels.json", inside);
+    snprintf(target, sizeof target, "%s/labels.json", outside);
+    ck_assert_int_eq(symlink(target, path), 0);
+    import_refused(inside);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    import_refused(inside);
+    ck_assert_int_eq(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/pipe.prompt", inside);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    put_file(inside, "huge.prompt", PROMPT("huge"));
+    snprintf(path, sizeof path, "%s/huge.prompt", inside);
+    ck_assert_int_eq(truncate(path, (off_t)1 << 40), 0);
+    import_refused(inside);
+    ck_assert_int_eq(unlink(path), 0);
+    /* names that lead out */
+    static const char *const names[] = {"../../etc/out", "/etc/out", "a/../../out", "a//b", "", "A",
+                                        "a\\u0000b", "a\\u202eb"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"name\": \"%s\", \"note\": \"n\"}\n--- user\nhello\n", names[i]);
+        put_file(inside, "1.prompt", text);
+        import_refused(inside);
+    }
+    put_file(inside, "1.prompt", "\xff\xfe");
+    import_refused(inside);
+    /* without end downwards */
+    snprintf(path, sizeof path, "%s", inside);
+    for (int i = 0; i < 40; i++) {
+        snprintf(path + strlen(path), sizeof path - strlen(path), "/d");
+        ck_assert_int_eq(mkdir(path, 0700), 0);
+    }
+    put_file(inside, "1.prompt", PROMPT("deep"));
+    import_refused(inside);
+    nftw(inside, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    nftw(outside, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(inside);
+    free(outside);
+}
+END_TEST
+
+/* Files of the server's machine are made, never replaced. */
+START_TEST(copies_overwrite_nothing)
+{
+    char *folder = testfile_make_dir(), *there = testfile_join(folder, "there"), path[4096];
+    put_file(folder, "there", "untouched");
+    snprintf(path, sizeof path, "%s/link", folder);
+    ck_assert_int_eq(symlink(there, path), 0);
+    const char *const paths[] = {rig.server.service->database, there, path, folder, "/dev/null"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        admin_send(&rig, BY_LOCAL, "POST", "/admin/v1/backup", NULL,
+                   admin_body("{s:s}", "path", paths[i]));
+        ck_assert_msg(rig.last.status >= 400, "%s: %d", paths[i], rig.last.status);
+        attack_refused(BY_LOCAL, "POST", "/admin/v1/templates/export", NULL,
+                       admin_body("{s:s}", "folder", paths[i]));
+    }
+    size_t bytes = 0;
+    uint8_t *text = testfile_read(there, &bytes);
+    ck_assert(bytes == 9 && !memcmp(text, "untouched", 9));
+    free(text);
+    free(there);
+    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("admin_bad");
@@ -532,6 +653,8 @@ int main(void)
     tcase_add_test(tc, no_other_spelling_reaches_a_route);
     tcase_add_test(tc, bombs_in_templates_hurt_nobody);
     tcase_add_test(tc, patterns_that_backtrack_hurt_nobody);
+    tcase_add_test(tc, folders_that_lie_are_not_followed);
+    tcase_add_test(tc, copies_overwrite_nothing);
     suite_add_tcase(s, tc);
     return admin_main(s);
 }

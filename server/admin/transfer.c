@@ -6,6 +6,8 @@
 
 #include "admin/admin.h"
 
+#include <errno.h>
+
 #include "admin/template_call.h"
 #include "api/schema.h"
 #include "template/transfer.h"
@@ -45,6 +47,15 @@ static const struct schema IMPORT = {"POST /admin/v1/templates/import", import_f
 static const struct schema EXPORT = {"POST /admin/v1/templates/export", export_fields,
                                      sizeof export_fields / sizeof export_fields[0]};
 
+/* Whoever sits at the machine may know what is wrong with the folder that they named. */
+static void blame_folder(struct err *why)
+{
+    static const int wrong[] = {ENOTDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, EROFS, EINVAL};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        if (why->code == ERR_IO && why->os == wrong[i])
+            why->code = ERR_ARG;
+}
+
 static void import_folder(const struct api_call *call, struct api_answer *answer)
 {
     struct template_call t;
@@ -62,10 +73,12 @@ static void import_folder(const struct api_call *call, struct api_answer *answer
                                    .owner_id = b.owner_id,
                                    .department_id = b.department_id};
     template_call_init(&t, call);
-    if (transfer_import(t.registry, &t.act, b.folder, &opt, &report, &why))
+    if (transfer_import(t.registry, &t.act, b.folder, &opt, &report, &why)) {
         api_answer_json_take(answer, 200, report);
-    else
+    } else {
+        blame_folder(&why);
         template_answer_refused_take(answer, &why, "report", report);
+    }
     json_decref(body);
 }
 
@@ -84,11 +97,13 @@ static void export_folder(const struct api_call *call, struct api_answer *answer
     template_call_init(&t, call);
     json_t *asked = json_pack("{s:s, s:s*}", "folder", b.folder, "prefix", b.prefix);
     if (admin_record_take(call, "template.export", "server", "templates", asked, &why) &&
-        transfer_export(t.registry, &t.who, b.folder, b.prefix, &n, &why))
+        transfer_export(t.registry, &t.who, b.folder, b.prefix, &n, &why)) {
         api_answer_json_take(answer, 200, json_pack("{s:s, s:I}", "folder", b.folder, "versions",
                                                     (json_int_t)n));
-    else
+    } else {
+        blame_folder(&why);
         api_answer_act(answer, &why);
+    }
     json_decref(body);
 }
 
