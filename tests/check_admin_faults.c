@@ -396,68 +396,7 @@ START_TEST(a_test_set_ends_with_its_key_and_its_person)
 }
 END_TEST
 
-/* ---- a directory that hangs ------------------------------------------------------------------- */
-
-enum { HANG_MS = 4000, WAITING = 2 * SERVICE_OUTSIDE };
-
-static int hanging_fd;
-
-static void hanging_setup(void)
-{
-    static const char map[] =
-        "{\"groups\": [{\"group\": \"cn=x\", \"department\": \"Works\", \"roles\": [\"user\"]}]}";
-    struct ldap_options opt = LDAP_OPTIONS_DEFAULT;
-    struct err e = ERR_INIT;
-    char url[64];
-    int port;
-    attack_setup();
-    hanging_fd = test_listen(&port); /* connects, and never says a word */
-    snprintf(url, sizeof url, "ldap://127.0.0.1:%d", port);
-    opt.url = url;
-    opt.bind_dn = "cn=seekd";
-    opt.bind_password = "secret";
-    opt.base_dn = "dc=plant";
-    opt.timeout_ms = HANG_MS;
-    struct service *s = rig.server.service;
-    ck_assert_msg(ldap_directory_create(&opt, &s->ldap, &e), "%s", e.msg);
-    ck_assert_msg(identity_map_parse(map, sizeof map - 1, &s->identities, &e), "%s", e.msg);
-}
-
-static void hanging_teardown(void)
-{
-    attack_teardown();
-    close(hanging_fd);
-}
-
-/* Those whom it knows wait for it, a bounded number at a time; whoever has a password here does not. */
-START_TEST(a_directory_that_hangs_keeps_no_local_administrator_out)
-{
-    struct visitor waiting[WAITING] = {{.status = 0}};
-    struct browser b;
-    browser_enter(&b, &rig, BY_ADMIN, PASSWORD);
-    for (int i = 0; i < WAITING; i++) {
-        waiting[i].number = i;
-        ck_assert_int_eq(pthread_create(&waiting[i].thread, NULL, try_login, &waiting[i]), 0);
-    }
-    uint64_t begin = clock_now_us();
-    while (atomic_load(&rig.server.service->outside) < SERVICE_OUTSIDE &&
-           clock_now_us() - begin < 2000000u)
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    ck_assert_int_ge(atomic_load(&rig.server.service->outside), SERVICE_OUTSIDE);
-    begin = clock_now_us();
-    browser_login(&b, &rig, rig.person[BY_ADMIN].login, PASSWORD);
-    browser_expect(&b, "GET", "/admin/v1/users", NULL, NULL, 200);
-    ck_assert_uint_lt((clock_now_us() - begin) / 1000, HANG_MS / 2);
-    ck_assert_int_ge(atomic_load(&rig.server.service->outside), SERVICE_OUTSIDE);
-    for (int i = 0; i < WAITING; i++) {
-        pthread_join(waiting[i].thread, NULL);
-        ck_assert_int_eq(waiting[i].status, 503);
-    }
-    ck_assert_int_eq(atomic_load(&rig.server.service->outside), 0);
-}
-END_TEST
-
-/* ---- secrets ---------------------------------------------------------------------------------- */
+/* ---- the log ---------------------------------------------------------------------------------- */
 
 struct capture {
     char *folder, *path;
@@ -494,6 +433,76 @@ static char *capture_end(struct capture *c)
     free(c->folder);
     return text;
 }
+
+/* ---- a directory that hangs ------------------------------------------------------------------- */
+
+enum { HANG_MS = 4000, WAITING = 2 * SERVICE_OUTSIDE };
+
+static int hanging_fd;
+
+static void hanging_setup(void)
+{
+    static const char map[] =
+        "{\"groups\": [{\"group\": \"cn=x\", \"department\": \"Works\", \"roles\": [\"user\"]}]}";
+    struct ldap_options opt = LDAP_OPTIONS_DEFAULT;
+    struct err e = ERR_INIT;
+    char url[64];
+    int port;
+    attack_setup();
+    hanging_fd = test_listen(&port); /* connects, and never says a word */
+    snprintf(url, sizeof url, "ldap://127.0.0.1:%d", port);
+    opt.url = url;
+    opt.bind_dn = "cn=seekd";
+    opt.bind_password = "bind-77-secret";
+    opt.base_dn = "dc=plant";
+    opt.timeout_ms = HANG_MS;
+    struct service *s = rig.server.service;
+    ck_assert_msg(ldap_directory_create(&opt, &s->ldap, &e), "%s", e.msg);
+    ck_assert_msg(identity_map_parse(map, sizeof map - 1, &s->identities, &e), "%s", e.msg);
+}
+
+static void hanging_teardown(void)
+{
+    attack_teardown();
+    close(hanging_fd);
+}
+
+/* Those whom it knows wait for it, a bounded number at a time; whoever has a password here does not. */
+START_TEST(a_directory_that_hangs_keeps_no_local_administrator_out)
+{
+    struct visitor waiting[WAITING] = {{.status = 0}};
+    struct capture log;
+    struct browser b;
+    capture_begin(&log);
+    browser_enter(&b, &rig, BY_ADMIN, PASSWORD);
+    for (int i = 0; i < WAITING; i++) {
+        waiting[i].number = i;
+        ck_assert_int_eq(pthread_create(&waiting[i].thread, NULL, try_login, &waiting[i]), 0);
+    }
+    uint64_t begin = clock_now_us();
+    while (atomic_load(&rig.server.service->outside) < SERVICE_OUTSIDE &&
+           clock_now_us() - begin < 2000000u)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    ck_assert_int_ge(atomic_load(&rig.server.service->outside), SERVICE_OUTSIDE);
+    begin = clock_now_us();
+    browser_login(&b, &rig, rig.person[BY_ADMIN].login, PASSWORD);
+    browser_expect(&b, "GET", "/admin/v1/users", NULL, NULL, 200);
+    ck_assert_uint_lt((clock_now_us() - begin) / 1000, HANG_MS / 2);
+    ck_assert_int_ge(atomic_load(&rig.server.service->outside), SERVICE_OUTSIDE);
+    for (int i = 0; i < WAITING; i++) {
+        pthread_join(waiting[i].thread, NULL);
+        ck_assert_int_eq(waiting[i].status, 503);
+    }
+    ck_assert_int_eq(atomic_load(&rig.server.service->outside), 0);
+    char *lines = capture_end(&log);
+    ck_assert_ptr_nonnull(strstr(lines, "login at the directory failed"));
+    ck_assert_ptr_null(strstr(lines, "bind-77-secret"));
+    ck_assert_ptr_null(strstr(lines, "guess "));
+    free(lines);
+}
+END_TEST
+
+/* ---- secrets ---------------------------------------------------------------------------------- */
 
 /* No answer repeats a secret that it was not asked to make, and no log line any at all. */
 START_TEST(secrets_are_neither_logged_nor_repeated)

@@ -437,6 +437,100 @@ START_TEST(objects_of_others_are_like_none)
 }
 END_TEST
 
+/* Every road to the text of a template goes through the same door. */
+START_TEST(templates_of_others_have_no_side_doors)
+{
+    static const char *const chats[] = {
+        "{\"prompt\":{\"id\":\"office\",\"version\":1}}",
+        "{\"prompt\":{\"id\":\"office\",\"label\":\"production\"}}",
+        "{\"prompt\":{\"id\":\"office\",\"version\":\"1\"},\"messages\":[]}"};
+    static const char *const includes[] = {
+        "{\"name\":\"mine\",\"note\":\"n\",\"content\":{\"messages\":[{\"include\":"
+        "{\"name\":\"office\",\"number\":1}}]}}",
+        "{\"name\":\"mine\",\"note\":\"n\",\"content\":{\"messages\":[{\"include\":"
+        "{\"name\":\"office\",\"label\":\"production\"}}]}}"};
+    for (size_t i = 0; i < sizeof chats / sizeof chats[0]; i++) {
+        admin_expect(&rig, BY_USER, "POST", CHAT, NULL, chats[i], 404);
+        attack_refused(BY_USER, "POST", "/v1/responses", NULL, chats[i]);
+    }
+    admin_expect(&rig, BY_USER, "POST", "/v1/templates/office/run", NULL, "{\"version\":1}", 404);
+    admin_expect(&rig, BY_USER, "GET", "/api/public/v2/prompts/office?version=1", NULL, NULL, 404);
+    static const enum admin_who writers[] = {BY_EDITOR, BY_APPROVER};
+    for (size_t i = 0; i < 4; i++) {
+        attack_refused(writers[i / 2], "POST", "/admin/v1/templates", NULL, includes[i % 2]);
+        attack_refused(writers[i / 2], "POST", "/admin/v1/templates/office/fork", NULL,
+                       "{\"name\":\"mine\"}");
+    }
+    admin_send(&rig, BY_EDITOR, "POST", "/admin/v1/templates/lint", NULL,
+               "{\"name\":\"mine\",\"content\":{\"messages\":[{\"include\":"
+               "{\"name\":\"office\",\"number\":1}}]}}");
+    ck_assert_int_eq(rig.last.status, 200);
+    ck_assert_ptr_null(strstr(buf_str(&rig.last.body), "hello"));
+    json_t *v = admin_call(&rig, BY_EDITOR, "GET", "/admin/v1/templates", NULL, NULL, 200);
+    ck_assert_uint_eq(json_array_size(admin_at(v, "data")), 1);
+    json_decref(v);
+    v = admin_call(&rig, BY_USER, "GET", "/api/public/v2/prompts", NULL, NULL, 200);
+    ck_assert_uint_eq(json_array_size(admin_at(v, "data")), 1);
+    json_decref(v);
+}
+END_TEST
+
+/* What belongs to somebody else is not given away, and nothing to a department that is not there. What
+ * an editor makes they may share with any department (registry.h). */
+START_TEST(editors_give_away_only_what_is_theirs)
+{
+    static const char content[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
+    const struct {
+        const char *method, *path, *member;
+    } tries[] = {
+        {"POST", "/admin/v1/templates", "\"name\":\"a\",\"note\":\"n\",\"department_id\":"},
+        {"PATCH", "/admin/v1/templates/works", "\"department_id\":"},
+        {"POST", "/admin/v1/templates/works/fork", "\"name\":\"b\",\"department_id\":"},
+    };
+    const int64_t places[] = {999999, rig.office, 0};
+    for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++)
+        for (size_t k = 0; k < (!strcmp(tries[i].method, "PATCH") ? 3 : 1); k++) {
+            char body[512];
+            snprintf(body, sizeof body, "{%s%" PRId64 "%s%s}", tries[i].member, places[k],
+                     i ? "" : ",\"content\":", i ? "" : content);
+            attack_refused(BY_EDITOR, tries[i].method, tries[i].path, "If-Match: \"1\"\r\n", body);
+        }
+    attack_refused(BY_APPROVER, "PATCH", "/admin/v1/templates/works", "If-Match: \"1\"\r\n",
+                   admin_body("{s:I}", "owner_id", (json_int_t)rig.person[BY_APPROVER].id));
+    attack_refused(BY_EDITOR, "POST", "/admin/v1/templates/works/versions/1/review", NULL,
+                   "{\"to\":\"approved\",\"evidence\":{\"read\":true},\"without_run\":true}");
+    admin_expect(&rig, BY_EDITOR, "GET", "/admin/v1/templates/works", NULL, NULL, 200);
+    ck_assert_int_eq(admin_etag(&rig), 1);
+}
+END_TEST
+
+START_TEST(usage_of_others_is_not_told)
+{
+    admin_expect(&rig, BY_OTHER, "POST", CHAT, NULL, HELLO, 200);
+    char id[64], path[256];
+    ck_assert(http_reply_header(&rig.last, "X-Request-Id", id, sizeof id));
+    const struct {
+        const char *name;
+        int64_t id;
+    } filters[] = {{"person_id", rig.person[BY_OTHER].id}, {"department_id", rig.office},
+                   {"key_id", rig.person[BY_OTHER].key_id}, {"limit", 500}};
+    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
+        snprintf(path, sizeof path, "/admin/v1/usage/requests?%s=%" PRId64, filters[i].name,
+                 filters[i].id);
+        admin_send(&rig, BY_USER, "GET", path, NULL, NULL);
+        ck_assert_int_lt(rig.last.status, 500);
+        ck_assert_msg(!strstr(buf_str(&rig.last.body), id), "%s: %s", path,
+                      buf_str(&rig.last.body));
+    }
+    snprintf(path, sizeof path, "/admin/v1/usage/requests/%s/text", id);
+    for (int who = 0; who < BY_PERSONS; who++) /* nothing was kept, whoever asks */
+        attack_refused((enum admin_who)who, "GET", path, NULL, NULL);
+    json_t *v = admin_call(&rig, BY_ADMIN, "GET", "/admin/v1/usage/requests", NULL, NULL, 200);
+    ck_assert_str_eq(admin_text(v, "data/0/request_id"), id);
+    json_decref(v);
+}
+END_TEST
+
 /* ---- ends in the middle of use ---------------------------------------------------------------- */
 
 static int ask_again(struct http_client *c, const char *request)
@@ -511,6 +605,9 @@ int main(void)
     tcase_add_test(tc, sessions_end_with_what_they_stood_on);
     tcase_add_test(tc, guesses_lock_the_last_administrator_out_for_no_longer_than_one_likes);
     tcase_add_test(tc, objects_of_others_are_like_none);
+    tcase_add_test(tc, templates_of_others_have_no_side_doors);
+    tcase_add_test(tc, editors_give_away_only_what_is_theirs);
+    tcase_add_test(tc, usage_of_others_is_not_told);
     suite_add_tcase(s, tc);
     return admin_main(s);
 }
