@@ -399,6 +399,40 @@ START_TEST(no_other_spelling_reaches_a_route)
 }
 END_TEST
 
+/* A megabyte where a few bytes are meant: refused or cut off, and forgotten. */
+START_TEST(a_megabyte_in_the_head_is_refused)
+{
+    static const char *const heads[] = {
+        "GET /admin/v1/users/%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /admin/v1/users?text=%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /admin/v1/users HTTP/1.1\r\nHost: localhost\r\nCookie: seekd_session=%s\r\n\r\n",
+        "GET /admin/v1/users HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n",
+        "DELETE /admin/v1/users/1 HTTP/1.1\r\nHost: localhost\r\nX-Reason: %s\r\n\r\n",
+        "GET /admin/v1/users HTTP/1.1\r\nHost: localhost\r\n%s: 1\r\n\r\n",
+    };
+    struct buf text;
+    buf_init(&text, 2 << 20);
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        const char *at = strstr(heads[i], "%s");
+        struct http_client c;
+        struct http_reply reply;
+        buf_clear(&text);
+        buf_append(&text, heads[i], (size_t)(at - heads[i]));
+        for (size_t k = 0; k < ((size_t)1 << 20); k++)
+            buf_putc(&text, 'a');
+        buf_puts(&text, at + 2);
+        http_client_open(&c, rig.server.port);
+        bool sent = http_client_send(&c, buf_str(&text), text.len); /* it may hang up at once */
+        http_client_read(&c, &reply, false, 20000);
+        ck_assert_msg(reply.status == 0 || (reply.status >= 400 && reply.status < 500),
+                      "%zu: %d (%d)", i, reply.status, sent);
+        http_reply_release(&reply);
+        http_client_close(&c);
+    }
+    buf_release(&text);
+}
+END_TEST
+
 /* ---- bombs ------------------------------------------------------------------------------------ */
 
 enum { BOMB_MS = 5000 };
@@ -651,6 +685,7 @@ int main(void)
     tcase_add_test(tc, content_rules_hold_on_all_routes);
     tcase_add_test(tc, names_are_refused_or_kept_as_they_are);
     tcase_add_test(tc, no_other_spelling_reaches_a_route);
+    tcase_add_test(tc, a_megabyte_in_the_head_is_refused);
     tcase_add_test(tc, bombs_in_templates_hurt_nobody);
     tcase_add_test(tc, patterns_that_backtrack_hurt_nobody);
     tcase_add_test(tc, folders_that_lie_are_not_followed);
