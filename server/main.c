@@ -9,6 +9,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -113,14 +114,30 @@ static void show_first_password(struct process *me)
     explicit_bzero(me->first_password, sizeof me->first_password);
 }
 
+/* What is served, and where it is less than what was asked for. */
+static void show_model(const struct process *me)
+{
+    const struct engine_info *info = engine_info(me->engine);
+    uint64_t asked = me->settings.max_context;
+    printf(lang_pick("model     %s (%s), context %u tokens, loaded in %.1f s\n",
+                     "模型      %s（%s），上下文 %u token，加载用时 %.1f 秒\n"),
+           me->model.id, info->architecture, info->max_context, info->load_seconds);
+    if (asked > info->max_context)
+        printf(lang_pick("          less than --max-context %" PRIu64 ": the model or the KV pool "
+                         "(--kv-bytes) allows no more\n",
+                         "          小于 --max-context %" PRIu64 "：受模型或 KV 池（--kv-bytes）限制\n"),
+               asked);
+    printf(lang_pick("KV pool   %.1f MiB: %u pages of %u tokens\n",
+                     "KV 池     %.1f MiB：%u 页，每页 %u token\n"),
+           (double)info->kv_bytes / (1024.0 * 1024.0), info->kv_pages, info->page_tokens);
+}
+
 static void show_ready(struct process *me)
 {
     const struct engine_info *info = engine_info(me->engine);
     char url[LISTEN_TEXT];
     listen_format_client(&me->address, url);
-    printf(lang_pick("model     %s (%s), context %u tokens, loaded in %.1f s\n",
-                     "模型      %s（%s），上下文 %u token，加载用时 %.1f 秒\n"),
-           me->model.id, info->architecture, info->max_context, info->load_seconds);
+    show_model(me);
     printf(lang_pick("device    %s\n", "设备      %s\n"), info->device_name);
     if (info->software_device)
         fputs(lang_pick("          a software driver on the CPU, not a GPU: right but slow; expect "
