@@ -20,6 +20,14 @@ static inline uint64_t clock_thread_us(void)
     return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
+/* Microseconds since the epoch, for rows that say when something was. */
+static inline int64_t clock_wall_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 /* Seconds since the epoch, for `created` fields and file names. */
 static inline int64_t clock_wall_s(void)
 {

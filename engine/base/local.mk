@@ -5,6 +5,7 @@ libbase_a_SOURCES += \
 	engine/base/clock.h \
 	engine/base/err.c engine/base/err.h \
 	engine/base/hash.c engine/base/hash.h \
+	engine/base/hex.h \
 	engine/base/log.c engine/base/log.h \
 	engine/base/mem.c engine/base/mem.h \
 	engine/base/thread.h \

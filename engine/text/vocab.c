@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "format/gguf.h"
@@ -66,15 +67,6 @@ bool alphabet_decode(const char *text, size_t len, char *out, size_t *out_len)
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* "<0x1F>", the form of byte tokens. */
 static bool parse_byte_token(struct gguf_str s, char *byte)

@@ -18,6 +18,7 @@
 #include "api/route.h"
 #include "api/use.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "service/service.h"
@@ -40,13 +41,6 @@ struct admission {
     void (*notify)(void *user); /* NULL: the owner has left */
     void *user;
 };
-
-static int64_t wall_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
 
 /* ---- refusals --------------------------------------------------------------------------------- */
 
@@ -115,7 +109,7 @@ static bool open_row(struct admission *a, const struct admission_ask *ask, struc
     const struct principal *p = &ask->call->grant->principal;
     const struct use *u = ask->use;
     struct ledger_start s = {.request_id = a->id,
-                             .started_us = wall_us(),
+                             .started_us = clock_wall_us(),
                              .person_id = p->person_id,
                              .key_id = p->key_id,
                              .department_id = p->department_id,
@@ -231,7 +225,7 @@ static void queue_end(struct admission *a, struct ledger_end *end)
     a->state = ADMISSION_ENDING;
     a->refs++;
     pthread_mutex_unlock(&a->mu);
-    end->finished_us = wall_us();
+    end->finished_us = clock_wall_us();
     if (ledger_finish(&a->row, end, on_written, a, &why))
         return;
     LOG_E("api", "usage row has no end id=%s code=%s cause=%s", a->id, err_code_name(why.code),

@@ -17,7 +17,9 @@
 #include <time.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/utf8.h"
 
 enum { HASH = HASH_SHA256_BYTES, MAX_ROW_BYTES = 16 << 20, PAGE_BYTES = 64 << 10 };
@@ -113,13 +115,6 @@ bool audit_head_read(struct store_db *db, struct audit_head *head, struct err *e
 
 /* ---- appending -------------------------------------------------------------------------------- */
 
-static int64_t wall_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 static bool insert(struct store_db *db, const struct audit_row *r, struct err *e)
 {
     struct store_stmt *st;
@@ -171,7 +166,7 @@ bool audit_append(struct store_db *db, const struct audit_actor *actor,
     const char *reason = has_reason ? entry->reason : actor->reason;
     struct audit_row r = {
         .seq = head.seq + 1,
-        .at_us = wall_us(),
+        .at_us = clock_wall_us(),
         .actor_id = actor->person_id,
         .actor = actor->name,
         .address = actor->address,
@@ -356,13 +351,6 @@ void audit_head_format(const struct audit_head *h, char text[AUDIT_HEAD_TEXT])
     snprintf(text, AUDIT_HEAD_TEXT, "%" PRId64 ":%s", h->seq, hex);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool audit_head_parse(const char *text, struct audit_head *h, struct err *e)
 {
     int64_t seq = 0;
@@ -372,12 +360,8 @@ bool audit_head_parse(const char *text, struct audit_head *h, struct err *e)
         goto bad;
     for (size_t i = 0; i < digits; i++)
         seq = seq * 10 + (text[i] - '0');
-    for (size_t i = 0; i < HASH; i++) {
-        int high = hex_digit(text[digits + 1 + 2 * i]), low = hex_digit(text[digits + 2 + 2 * i]);
-        if (high < 0 || low < 0)
-            goto bad;
-        h->hash[i] = (uint8_t)(high << 4 | low);
-    }
+    if (!hex_read(text + digits + 1, h->hash, HASH))
+        goto bad;
     h->seq = seq;
     return true;
 bad:

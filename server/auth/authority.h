@@ -63,7 +63,7 @@ enum authority_object {
     AUTHORITY_QUOTA, /* calendars too */
     AUTHORITY_USAGE,
     AUTHORITY_AUDIT,
-    AUTHORITY_TEMPLATE,
+    AUTHORITY_TEMPLATE, /* whether at all; which ones, template/registry.h says */
     AUTHORITY_APPROVAL, /* write: approve, reject, move protected labels */
     AUTHORITY_SERVER,   /* backups, settings, models, health in detail */
     AUTHORITY_OBJECT_COUNT

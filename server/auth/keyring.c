@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -68,28 +69,9 @@ bool keyring_add(struct keyring *k, const char *key, struct err *e)
     return hash_sha256(key, strlen(key), digest, e) && add_digest(k, digest, e);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 static bool parse_digest(const char *hex, uint8_t digest[HASH_SHA256_BYTES])
 {
-    if (strlen(hex) != HASH_SHA256_BYTES * 2)
-        return false;
-    for (size_t i = 0; i < HASH_SHA256_BYTES; i++) {
-        int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        digest[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    return strlen(hex) == 2 * HASH_SHA256_BYTES && hex_read(hex, digest, HASH_SHA256_BYTES);
 }
 
 static bool add_line(struct keyring *k, char *line, struct err *e)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/hex.h"
 
 enum { FILE_BYTES = 2 * VAULT_KEY_BYTES + 1 };
 
@@ -65,13 +66,6 @@ bool vault_open(const uint8_t key[VAULT_KEY_BYTES], const char *name,
     FAIL(e, ERR_FORMAT, "a sealed text does not open: another key, or it was changed");
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool key_read(int fd, const char *path, uint8_t key[VAULT_KEY_BYTES], struct err *e)
 {
     struct stat st;
@@ -83,12 +77,8 @@ static bool key_read(int fd, const char *path, uint8_t key[VAULT_KEY_BYTES], str
     ssize_t got = read(fd, text, sizeof text);
     if (got < 0)
         FAIL_OS(e, "%s", path);
-    bool ok = got == FILE_BYTES && text[FILE_BYTES - 1] == '\n';
-    for (int i = 0; ok && i < VAULT_KEY_BYTES; i++) {
-        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-        ok = high >= 0 && low >= 0;
-        key[i] = (uint8_t)((high & 15) << 4 | (low & 15));
-    }
+    bool ok = got == FILE_BYTES && text[FILE_BYTES - 1] == '\n' &&
+              hex_read(text, key, VAULT_KEY_BYTES);
     vault_wipe(text, sizeof text);
     if (!ok)
         FAIL(e, ERR_FORMAT, "%s is not a key file: 64 hexadecimal digits and a line feed", path);

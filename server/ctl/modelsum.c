@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hex.h"
+
 /* ---- parts of a set ----------------------------------------------------------------------------- */
 
 static bool five_digits(const char *p)
@@ -42,24 +44,13 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static bool read_hex(const char *text, uint8_t digest[HASH_SHA256_BYTES])
-{
-    if (strspn(text, "0123456789abcdefABCDEF") != 2 * HASH_SHA256_BYTES)
-        return false;
-    for (int i = 0; i < HASH_SHA256_BYTES; i++) {
-        const char two[3] = {text[2 * i], text[2 * i + 1], '\0'};
-        digest[i] = (uint8_t)strtoul(two, NULL, 16);
-    }
-    return true;
-}
-
 /* A line "DIGEST  NAME" or "DIGEST *NAME" about `name`. */
 static bool line_says(char *line, const char *name, uint8_t digest[HASH_SHA256_BYTES])
 {
     line[strcspn(line, "\r\n")] = '\0';
     const char *rest = line + 2 * HASH_SHA256_BYTES;
-    return read_hex(line, digest) && rest[0] == ' ' && (rest[1] == ' ' || rest[1] == '*') &&
-           !strcmp(base_name(rest + 2), name);
+    return hex_read(line, digest, HASH_SHA256_BYTES) && rest[0] == ' ' &&
+           (rest[1] == ' ' || rest[1] == '*') && !strcmp(base_name(rest + 2), name);
 }
 
 static enum modelsum_found look(const char *from, const char *name,

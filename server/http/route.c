@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "admin/admin.h"
+#include "base/hex.h"
 #include "base/utf8.h"
 
 const struct route *route_at(size_t i)
@@ -19,15 +20,6 @@ bool route_is_admin(const struct route *r)
 }
 
 /* ---- decoding --------------------------------------------------------------------------------- */
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 bool route_decode(char *text, bool form)
 {
