@@ -499,17 +499,6 @@ static const struct variable *find(const struct variables *v, const char *name)
     return NULL;
 }
 
-bool variables_has(const struct variables *v, const char *name)
-{
-    return find(v, name) != NULL;
-}
-
-const char *variables_type(const struct variables *v, const char *name)
-{
-    const struct variable *var = find(v, name);
-    return var ? var->type->name : NULL;
-}
-
 /* ---- reading ---- */
 
 static bool is_given(const json_t *value)

@@ -33,11 +33,6 @@ void variables_check(const json_t *declarations, struct findings *f);
 bool variables_create(json_t *declarations, struct variables **out, struct err *e) WARN_UNUSED;
 void variables_destroy(struct variables **v);
 
-/* True when a variable of this name is declared. */
-bool variables_has(const struct variables *v, const char *name);
-/* Type of a variable as declared ("text"), NULL when there is none of this name. */
-const char *variables_type(const struct variables *v, const char *name);
-
 /* Checks `given` (object or NULL) and builds the values a render works on: declared variables in
  * the order of declaration, table rows in the order of columns, defaults filled in. *effective is
  * an owned reference; NULL when there are findings. A problem is an error in `f`, in English and
