@@ -266,33 +266,45 @@ static bool store_version(struct store_db *db, const struct rdb_save *job, struc
     return rdb_audit_take(db, job->act, "template.save", "template", object, NULL, after, e);
 }
 
+/* *newest = number of the newest version, 0 for a new template. When that version says the same,
+ * it is the outcome. */
+static bool compare_newest(struct store_db *db, const struct rdb_save *job,
+                           const struct rdb_template *t, const uint8_t hash[CANON_HASH_BYTES],
+                           int64_t *newest, struct registry_saved *out, struct err *e)
+{
+    uint8_t newest_hash[CANON_HASH_BYTES];
+    *newest = 0;
+    if (!t->id)
+        return true;
+    if (!rdb_newest(db, t->id, newest, e) || !rdb_version(db, t, *newest, NULL, newest_hash, e))
+        return false;
+    out->unchanged = !job->number && memcmp(hash, newest_hash, sizeof newest_hash) == 0;
+    if (out->unchanged) {
+        out->template_id = t->id;
+        out->number = *newest;
+        out->revision = t->revision;
+    }
+    return true;
+}
+
 static bool save_pinned(struct store_db *db, const struct rdb_save *job, struct registry_saved *out,
                         struct err *e)
 {
     struct rdb_template t;
-    uint8_t hash[CANON_HASH_BYTES], newest_hash[CANON_HASH_BYTES];
-    int64_t newest = 0;
+    uint8_t hash[CANON_HASH_BYTES];
+    int64_t newest;
     char *text = NULL;
     size_t len;
     bool ok = false;
     TRY(find_row(db, job, &t, e));
     TRY(content_canonical(job->content, &text, &len, hash, e));
     hash_hex(hash, out->hash);
-    if (t.id) {
-        TRY(rdb_newest(db, t.id, &newest, e));
-        TRY(rdb_version(db, &t, newest, NULL, newest_hash, e));
-        if (!job->number && memcmp(hash, newest_hash, sizeof hash) == 0) {
-            out->unchanged = true;
-            out->template_id = t.id;
-            out->number = newest;
-            out->revision = t.revision;
-            ok = true;
-            goto fail;
-        }
+    TRY(compare_newest(db, job, &t, hash, &newest, out, e));
+    if (!out->unchanged) {
+        TRY(check_all(db, job, t.id, out, e));
+        out->number = job->number ? job->number : newest + 1;
+        TRY(store_version(db, job, &t, text, hash, out, e));
     }
-    TRY(check_all(db, job, t.id, out, e));
-    out->number = job->number ? job->number : newest + 1;
-    TRY(store_version(db, job, &t, text, hash, out, e));
     ok = true;
 fail:
     free(text);
