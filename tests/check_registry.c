@@ -53,6 +53,27 @@ static void sql(const char *text)
     ck_assert_msg(store_write(store, run_sql, (void *)(uintptr_t)text, &e), "%s", e.msg);
 }
 
+struct number_call {
+    const char *text;
+    int64_t value;
+};
+
+static bool run_number(struct store_db *db, void *ctx, struct err *e)
+{
+    struct number_call *c = ctx;
+    struct store_stmt *st;
+    return store_query(db, c->text, &st, e) && store_first_int(st, 0, &c->value, e);
+}
+
+/* First column of the first row. */
+static int64_t sql_number(const char *text)
+{
+    struct number_call c = {.text = text};
+    struct err e = ERR_INIT;
+    ck_assert_msg(store_read(store, run_number, &c, &e), "%s", e.msg);
+    return c.value;
+}
+
 static void open_at(const char *folder)
 {
     struct store_options opt = STORE_OPTIONS_DEFAULT;
@@ -1131,6 +1152,29 @@ START_TEST(visibility)
 }
 END_TEST
 
+/* Since when it is archived does not change with its tags. */
+START_TEST(archived_once)
+{
+    static const char *const since = "SELECT archived_at FROM template";
+    json_t *tags = json_pack("[s]", "old");
+    struct registry_change archive = REGISTRY_CHANGE_NONE, tag = REGISTRY_CHANGE_NONE;
+    struct err e = ERR_INIT;
+    save("a", says("x"), 0);
+    archive.archived = 1;
+    tag.tags = tags;
+    ck_assert(registry_change(registry, as(&ann, ""), "a", 1, &archive, &e));
+    int64_t at = sql_number(since);
+    ck_assert_int_gt(at, 0);
+    ck_assert(registry_change(registry, as(&ann, ""), "a", 2, &tag, &e));
+    ck_assert(registry_change(registry, as(&ann, ""), "a", 3, &archive, &e));
+    ck_assert_int_eq(sql_number(since), at);
+    archive.archived = 0;
+    ck_assert(registry_change(registry, as(&ann, ""), "a", 4, &archive, &e));
+    ck_assert_int_eq(sql_number("SELECT count(*) FROM template WHERE archived_at IS NULL"), 1);
+    json_decref(tags);
+}
+END_TEST
+
 START_TEST(lists_and_pages)
 {
     json_t *list, *tags = json_pack("[s]", "form");
@@ -1347,6 +1391,7 @@ int main(void)
         {"labels", labels},
         {"canary", canary},
         {"visibility", visibility},
+        {"archived once", archived_once},
         {"lists and pages", lists_and_pages},
         {"forks and differences", forks_and_differences},
         {"lint at save", lint_at_save},

@@ -538,7 +538,8 @@ static bool run_change(struct store_db *db, void *ctx, struct err *e)
     TRY(!x->tags || canon_text(x->tags, &tags, NULL, e));
     TRY(rdb_run(db,
                 "UPDATE template SET revision = revision + 1, tags = coalesce(?2, tags),"
-                " owner_id = ?3, department_id = ?4, archived_at = ?5 WHERE id = ?1",
+                " owner_id = ?3, department_id = ?4, archived_at = CASE WHEN ?5 IS NULL THEN NULL"
+                " ELSE coalesce(archived_at, ?5) END WHERE id = ?1",
                 e, "itizz", t.id, tags, x->owner_id >= 0 ? x->owner_id : t.owner_id,
                 x->department_id >= 0 ? x->department_id : t.department_id,
                 (x->archived >= 0 ? x->archived != 0 : t.archived) ? c->act->now_s : (int64_t)0));
