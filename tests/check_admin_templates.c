@@ -404,6 +404,11 @@ START_TEST(lists_in_pages)
     ck_assert_str_eq(admin_text(v, "data/1/name"), "a/t4");
     ck_assert(json_is_null(admin_at(v, "next")));
     json_decref(v);
+    /* a page that is full and the last one */
+    v = admin_call(&rig, BY_USER, "GET", TEMPLATES "?prefix=a/&limit=5", NULL, NULL, 200);
+    ck_assert_uint_eq(json_array_size(admin_at(v, "data")), 5);
+    ck_assert(json_is_null(admin_at(v, "next")));
+    json_decref(v);
     v = admin_call(&rig, BY_USER, "GET", TEMPLATES "?tag=odd", NULL, NULL, 200);
     ck_assert_uint_eq(json_array_size(admin_at(v, "data")), 3);
     json_decref(v);

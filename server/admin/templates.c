@@ -123,6 +123,11 @@ static json_t *visible_take(const struct api_call *call, json_t *all)
     return out;
 }
 
+static json_t *or_null(json_t *v)
+{
+    return v ? json_incref(v) : json_null();
+}
+
 static void list(const struct api_call *call, struct api_answer *answer)
 {
     struct registry_filter f = {.prefix = api_query(call, "prefix"),
@@ -139,13 +144,13 @@ static void list(const struct api_call *call, struct api_answer *answer)
         api_answer_error(answer, &e);
         return;
     }
+    size_t limit = f.limit++; /* one more says whether a page follows */
     if (!registry_list(t.registry, &t.who, &f, &data, &why)) {
         api_answer_act(answer, &why);
         return;
     }
-    size_t n = json_array_size(data);
-    json_t *last = n == f.limit ? json_object_get(json_array_get(data, n - 1), "name") : NULL;
-    json_t *next = last ? json_incref(last) : json_null();
+    bool more = json_array_remove(data, limit) == 0;
+    json_t *next = or_null(more ? json_object_get(json_array_get(data, limit - 1), "name") : NULL);
     api_answer_json_take(answer, 200,
                          json_pack("{s:s, s:o, s:o}", "object", "list", "data",
                                    visible_take(call, data), "next", next));
@@ -156,11 +161,6 @@ static void list(const struct api_call *call, struct api_answer *answer)
 static json_t *or_empty(json_t *list)
 {
     return list ? json_incref(list) : json_array();
-}
-
-static json_t *or_null(json_t *v)
-{
-    return v ? json_incref(v) : json_null();
 }
 
 static void answer_saved(struct api_answer *answer, const char *name,
