@@ -298,6 +298,7 @@ START_TEST(calendars_refuse_nonsense)
     admin_refused(&rig, BY_USER, "POST", "/admin/v1/calendars", NULL, SHIFT, 403, "not_allowed");
     admin_expect(&rig, BY_ADMIN, "POST", "/admin/v1/calendars", NULL, SHIFT, 201);
     admin_refused(&rig, BY_ADMIN, "POST", "/admin/v1/calendars", NULL, SHIFT, 409, "conflict");
+    ck_assert_ptr_nonnull(strstr(buf_str(&rig.last.body), "there is a calendar"));
     admin_expect(&rig, BY_ADMIN, "GET", "/admin/v1/calendars/x", NULL, NULL, 404);
     for (int i = 0; i < 4; i++) {
         char body[64];

@@ -321,6 +321,14 @@ static bool record_calendar(struct store_db *db, const struct calendar_change *c
     return audit_append(db, c->actor, &entry, e);
 }
 
+static bool calendar_name_taken(struct err *e, const char *name)
+{
+    if (e && e->code == ERR_CONFLICT)
+        err_set(e, ERR_CONFLICT, 0, __FILE__, __LINE__, "there is a calendar \"%.60s\" already",
+                name);
+    return false;
+}
+
 static bool write_calendar(struct store_db *db, struct calendar_change *c, struct err *e)
 {
     const struct quota_calendar *v = &c->calendar;
@@ -337,7 +345,7 @@ static bool write_calendar(struct store_db *db, struct calendar_change *c, struc
     if (!is_new)
         store_bind_int(st, 2, v->id);
     if (!store_run(db, st, NULL, e))
-        return false;
+        return calendar_name_taken(e, v->name);
     c->id = is_new ? store_last_id(db) : v->id;
     return true;
 }
