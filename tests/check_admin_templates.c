@@ -472,7 +472,15 @@ START_TEST(a_narrow_key_acts_narrowly)
     ck_assert_msg(key_create(auth, &actor, rig.person[BY_EDITOR].id, &few, &id,
                              rig.person[BY_SERVICE].key, &e), "%s", e.msg);
     admin_expect(&rig, BY_SERVICE, "PUT", MINUTES "/labels/staging", NULL, "{\"number\": 1}", 200);
-    admin_expect(&rig, BY_SERVICE, "GET", TEMPLATES "/works", NULL, NULL, 404);
+    /* in the words for what there is not */
+    json_t *hidden = admin_call(&rig, BY_SERVICE, "GET", TEMPLATES "/works", NULL, NULL, 404);
+    json_t *none = admin_call(&rig, BY_EDITOR, "GET", TEMPLATES "/workz", NULL, NULL, 404);
+    ck_assert_ptr_nonnull(
+        strstr(admin_text(hidden, "error/message"), "here is no template \"works\""));
+    ck_assert_uint_eq(strlen(admin_text(hidden, "error/message")),
+                      strlen(admin_text(none, "error/message")));
+    json_decref(hidden);
+    json_decref(none);
     admin_expect(&rig, BY_SERVICE, "POST", TEMPLATES, NULL, save_body("b", content_of("Hi.", ""), ""),
                  403);
     json_t *v = admin_call(&rig, BY_SERVICE, "GET", TEMPLATES, NULL, NULL, 200);

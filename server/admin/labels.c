@@ -66,13 +66,11 @@ static bool read_revision(struct label_call *c, const struct api_call *call, str
     json_t *template = NULL;
     if (call->if_match)
         return api_revision(call, &c->revision, e);
-    if (!registry_get(c->t.registry, &c->t.who, c->t.name, &template, &why))
-        return api_fail_act(e, &why);
-    bool found = find_label(template, c->label) != NULL;
+    bool found = registry_get(c->t.registry, &c->t.who, c->t.name, &template, &why) &&
+                 (find_label(template, c->label) ||
+                  registry_fail_missing(c->t.name, c->label, &why));
     json_decref(template);
-    return found ? api_revision(call, &c->revision, e)
-                 : api_fail(e, API_NOT_FOUND, NULL, "The template '%s' has no label '%.64s'.",
-                            c->t.name, c->label);
+    return found ? api_revision(call, &c->revision, e) : api_fail_act(e, &why);
 }
 
 /* False: *answer says why. */

@@ -27,11 +27,13 @@ void template_call_init(struct template_call *t, const struct api_call *call)
 
 bool template_call_named(struct template_call *t, const struct api_call *call, struct api_error *e)
 {
+    struct err why = ERR_INIT;
     template_call_init(t, call);
     t->name = call->param[0];
-    if (!content_is_name(t->name) || !key_allows_template(call->grant, t->name))
-        return api_fail(e, API_NOT_FOUND, NULL, "There is no template \"%.200s\".", t->name);
-    return true;
+    if (content_is_name(t->name) && key_allows_template(call->grant, t->name))
+        return true;
+    registry_fail_missing(t->name, NULL, &why);
+    return api_fail_act(e, &why);
 }
 
 bool template_ref(const char *text, struct registry_ref *out, struct api_error *e)

@@ -93,7 +93,7 @@ static bool langfuse_find(const struct api_call *call, struct registry_ref ref, 
     struct registry_request request = {.name = call->param[0]};
     authority_narrow(&who);
     if (!key_allows_template(call->grant, request.name))
-        FAIL(e, ERR_NOT_FOUND, "there is no template \"%.200s\"", request.name);
+        return registry_fail_missing(request.name, NULL, e);
     if (!registry_get(registry, &who, request.name, template, e) ||
         !registry_version(registry, &who, request.name, ref, version, e))
         return false;

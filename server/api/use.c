@@ -35,9 +35,9 @@ static bool resolve(const struct api_call *call, const char *name, struct regist
     authority_narrow(&who);
     service_caller(&who, caller);
     struct registry_request request = {.name = name, .ref = ref, .caller = caller};
-    if (!key_allows_template(call->grant, name))
-        return api_fail(e, API_NOT_FOUND, "prompt.id", "There is no template '%.200s'.", name);
-    if (registry_resolve(call->service->registry, &who, &request, out, &why))
+    if (key_allows_template(call->grant, name)
+            ? registry_resolve(call->service->registry, &who, &request, out, &why)
+            : registry_fail_missing(name, NULL, &why))
         return true;
     api_fail_act(e, &why);
     snprintf(e->param, sizeof e->param, "prompt");

@@ -242,7 +242,7 @@ static bool find_row(struct store_db *db, const struct rdb_save *job, struct rdb
     if (found && s->revision == 0)
         FAIL(e, ERR_CONFLICT, "there is a template \"%s\" already", s->name);
     if (s->revision != 0 && (!found || !sees))
-        FAIL(e, ERR_NOT_FOUND, "there is no template \"%s\"", s->name);
+        return registry_fail_missing(s->name, NULL, e);
     return !found || store_same_revision(s->revision, t->revision, e);
 }
 

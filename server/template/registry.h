@@ -53,6 +53,10 @@ void registry_destroy(struct registry **r);
 void registry_set_tokens(struct registry *r, const struct token_counter *tokens);
 const struct token_counter *registry_tokens(const struct registry *r); /* NULL = no model */
 
+/* ERR_NOT_FOUND in the words that every such refusal has, whatever does not exist or may not be
+ * seen: the template, or its label (NULL: the template). Always false. */
+bool registry_fail_missing(const char *name, const char *label, struct err *e);
+
 /* Who acts. All borrowed. */
 struct registry_act {
     const struct principal *who;

@@ -115,6 +115,13 @@ bool rdb_may_approve(const struct principal *who, struct err *e)
 
 /* ---- templates ---- */
 
+bool registry_fail_missing(const char *name, const char *label, struct err *e)
+{
+    if (label)
+        FAIL(e, ERR_NOT_FOUND, "the template \"%.150s\" has no label \"%.64s\"", name, label);
+    FAIL(e, ERR_NOT_FOUND, "there is no template \"%.200s\"", name);
+}
+
 bool rdb_template_any(struct store_db *db, const char *name, struct rdb_template *out, bool *found,
                       struct err *e)
 {
@@ -149,7 +156,7 @@ bool rdb_template(struct store_db *db, const struct principal *who, const char *
         (found && !rdb_sees(db, who, out->owner_id, out->department_id, &sees, e)))
         return false;
     if (!sees)
-        FAIL(e, ERR_NOT_FOUND, "there is no template \"%s\"", name);
+        return registry_fail_missing(name, NULL, e);
     return true;
 }
 
@@ -178,7 +185,7 @@ static bool number_of_label(struct store_db *db, const struct rdb_template *t, c
         return false;
     }
     if (*number == 0)
-        FAIL(e, ERR_NOT_FOUND, "the template \"%s\" has no label \"%.64s\"", t->name, label);
+        return registry_fail_missing(t->name, label, e);
     return true;
 }
 

@@ -93,7 +93,7 @@ static bool find(struct store_db *db, const struct registry_act *act, const char
     if (!rdb_template(db, act->who, name, t, e) || !read_label(db, t->id, label, row, e))
         return false;
     if (!row->found)
-        FAIL(e, ERR_NOT_FOUND, "the template \"%s\" has no label \"%.64s\"", name, label);
+        return registry_fail_missing(name, label, e);
     return store_same_revision(revision, row->revision, e);
 }
 

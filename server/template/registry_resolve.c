@@ -162,7 +162,7 @@ static bool pick(struct store_db *db, const struct resolve_call *c, const struct
     }
     store_done(st);
     if (!row)
-        FAIL(e, ERR_NOT_FOUND, "the template \"%s\" has no label \"%.64s\"", t->name, label);
+        return registry_fail_missing(t->name, label, e);
     return true;
 }
 
