@@ -924,6 +924,8 @@ START_TEST(four_eyes)
     ck_assert_int_eq(e.code, ERR_DENIED); /* his own */
     ck_assert(!review(&ann, "a", 1, STATE_APPROVED, &e));
     ck_assert_int_eq(e.code, ERR_DENIED); /* no approver */
+    ck_assert(!review(&machine, "a", 1, STATE_APPROVED, &e));
+    ck_assert_int_eq(e.code, ERR_DENIED); /* nobody in particular, though it wrote nothing */
     struct principal fay = {
         .person_id = 4, .department_id = OFFICE, .roles = ROLE_APPROVER, .login = "fay"};
     const struct registry_decision bare = {.to = STATE_APPROVED, .note = ""};
@@ -1149,6 +1151,47 @@ START_TEST(visibility)
     change.archived = 1;
     ck_assert(registry_change(registry, as(&ann, ""), "plant/secret", 2, &change, &e));
     ck_assert_int_eq(resolve(&ann, "plant/secret", latest, NULL, &r), ERR_NOT_FOUND);
+}
+END_TEST
+
+static void expect_missing(bool ok, const struct err *e, const char *text)
+{
+    ck_assert(!ok);
+    ck_assert_int_eq(e->code, ERR_NOT_FOUND);
+    ck_assert_str_eq(e->msg, text);
+}
+
+/* The sentence names them; it is none of the database's. */
+START_TEST(people_and_departments_that_are_not_there)
+{
+    const struct principal both = {.person_id = 4, .department_id = ROOT, .login = "dan",
+                                   .roles = ROLE_ADMIN | ROLE_EDITOR};
+    json_t *what = says("x");
+    struct registry_save new = {.name = "b", .content = what, .note = "n", .owner_id = 4711};
+    struct registry_saved out;
+    struct registry_change change = REGISTRY_CHANGE_NONE;
+    const struct registry_canary c = {.number = 1, .department_id = 4713};
+    struct err e = ERR_INIT;
+    save("a", says("x"), 0);
+    expect_missing(registry_save(registry, as(&both, ""), &new, &out, &e), &e,
+                   "there is no person 4711");
+    registry_saved_release(&out);
+    new.owner_id = 0;
+    new.department_id = 4712;
+    expect_missing(registry_save(registry, as(&both, ""), &new, &out, &e), &e,
+                   "there is no department 4712");
+    registry_saved_release(&out);
+    change.department_id = 4712;
+    expect_missing(registry_change(registry, as(&dan, ""), "a", 1, &change, &e), &e,
+                   "there is no department 4712");
+    change = REGISTRY_CHANGE_NONE;
+    change.owner_id = 4711;
+    expect_missing(registry_change(registry, as(&ann, ""), "a", 1, &change, &e), &e,
+                   "there is no person 4711");
+    move(&ann, "a", "staging", 1, 0);
+    expect_missing(registry_label_canary(registry, as(&ann, ""), "a", "staging", 1, &c, &e), &e,
+                   "there is no department 4713");
+    json_decref(what);
 }
 END_TEST
 
@@ -1391,6 +1434,7 @@ int main(void)
         {"labels", labels},
         {"canary", canary},
         {"visibility", visibility},
+        {"people and departments that are not there", people_and_departments_that_are_not_there},
         {"archived once", archived_once},
         {"lists and pages", lists_and_pages},
         {"forks and differences", forks_and_differences},

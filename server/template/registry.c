@@ -182,7 +182,8 @@ static bool insert_template(struct store_db *db, const struct rdb_save *job, str
     json_t *none = json_array();
     char *tags = NULL;
     int64_t owner = s->owner_id ? s->owner_id : job->act->who->person_id;
-    bool ok = has_owner(owner, e) && canon_text(s->tags ? s->tags : none, &tags, NULL, e) &&
+    bool ok = has_owner(owner, e) && rdb_check_ids(db, owner, s->department_id, e) &&
+              canon_text(s->tags ? s->tags : none, &tags, NULL, e) &&
               rdb_run(db,
                       "INSERT INTO template (name, tags, owner_id, department_id, forked_from,"
                       " forked_version, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -534,7 +535,9 @@ static bool run_change(struct store_db *db, void *ctx, struct err *e)
     char *tags = NULL;
     bool ok = false;
     TRY(rdb_template(db, c->act->who, c->name, &t, e) && may_change(c, &t, e) &&
-        store_same_revision(c->revision, t.revision, e) && describe(db, t.id, &before, e));
+        store_same_revision(c->revision, t.revision, e) && describe(db, t.id, &before, e) &&
+        rdb_check_ids(db, x->owner_id > 0 ? x->owner_id : 0,
+                      x->department_id > 0 ? x->department_id : 0, e));
     TRY(!x->tags || canon_text(x->tags, &tags, NULL, e));
     TRY(rdb_run(db,
                 "UPDATE template SET revision = revision + 1, tags = coalesce(?2, tags),"

@@ -99,6 +99,26 @@ bool rdb_sees(struct store_db *db, const struct principal *who, int64_t owner_id
     return true;
 }
 
+bool rdb_check_ids(struct store_db *db, int64_t person_id, int64_t department_id, struct err *e)
+{
+    struct store_stmt *st;
+    bool person, department, row;
+    if (!rdb_query(db,
+                   "SELECT ?1 = 0 OR EXISTS (SELECT 1 FROM person WHERE id = ?1),"
+                   " ?2 = 0 OR EXISTS (SELECT 1 FROM department WHERE id = ?2)",
+                   &st, e, "ii", person_id, department_id) ||
+        !store_step(st, &row, e))
+        return false;
+    person = store_int(st, 0) != 0;
+    department = store_int(st, 1) != 0;
+    store_done(st);
+    if (!person)
+        FAIL(e, ERR_NOT_FOUND, "there is no person %" PRId64, person_id);
+    if (!department)
+        FAIL(e, ERR_NOT_FOUND, "there is no department %" PRId64, department_id);
+    return true;
+}
+
 bool rdb_may_write(const struct principal *who, struct err *e)
 {
     if (!who->local && !(who->roles & ROLE_EDITOR))

@@ -57,6 +57,10 @@ bool rdb_sees(struct store_db *db, const struct principal *who, int64_t owner_id
 /* Sees all there is, whatever the department. */
 bool rdb_sees_all(const struct principal *who);
 
+/* ERR_NOT_FOUND when there is no such person or department; 0 is not looked at. */
+bool rdb_check_ids(struct store_db *db, int64_t person_id, int64_t department_id,
+                   struct err *e) WARN_UNUSED;
+
 /* ERR_DENIED without the role. */
 bool rdb_may_write(const struct principal *who, struct err *e) WARN_UNUSED;
 bool rdb_may_approve(const struct principal *who, struct err *e) WARN_UNUSED;

@@ -256,7 +256,8 @@ static bool run_canary(struct store_db *db, void *ctx, struct err *e)
     if (x->number && before.is_protected && !rdb_fit_to_protect(db, &t, x->number, e))
         return false;
     bool by_department = x->number && x->department_id;
-    return rdb_run(db,
+    return (!by_department || rdb_check_ids(db, 0, x->department_id, e)) &&
+           rdb_run(db,
                    "UPDATE template_label SET canary_number = ?3, canary_permille = ?4,"
                    " canary_department_id = ?5, revision = revision + 1"
                    " WHERE template_id = ?1 AND label = ?2",
