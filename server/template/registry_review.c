@@ -39,6 +39,9 @@ static bool check_four_eyes(struct store_db *db, const struct registry_act *act,
 {
     struct store_stmt *st;
     int64_t author;
+    if (!act->who->person_id)
+        FAIL(e, ERR_DENIED, "an approval is a person's: somebody else than the machine's "
+             "administrator, with the role of a prompt approver");
     if (!rdb_query(db,
                    "SELECT author_id FROM template_version WHERE template_id = ?1 AND number = ?2",
                    &st, e, "ii", id, number) ||
