@@ -12,12 +12,12 @@
  *
  * Who may: see = local administrator, ROLE_ADMIN, ROLE_AUDITOR, the owner, everybody in the
  * department or below it. Write (save, fork, move labels that are not protected, delete, tags) =
- * ROLE_EDITOR, whatever they see. Approve, protect labels and move protected ones = ROLE_APPROVER. Take protection off
- * = ROLE_ADMIN, or whoever writes and approves could publish alone. Give away (owner, department,
- * archive) = ROLE_ADMIN or the owner with ROLE_EDITOR. The local administrator may all of it but
- * approve: an approval has a person's name. What one may not see does not exist (ERR_NOT_FOUND);
- * what one may not do is ERR_DENIED. Including a template needs the author to see it; whoever runs
- * the result need
+ * ROLE_EDITOR, whatever they see. Approve, protect labels and move protected ones = ROLE_APPROVER.
+ * Take protection off = ROLE_ADMIN, or whoever writes and approves could publish alone. Give away
+ * (owner, department, archive) = ROLE_ADMIN or the owner with ROLE_EDITOR. The local administrator
+ * may all of it but approve: an approval has a person's name. What one may not see does not exist
+ * (ERR_NOT_FOUND); what one may not do is ERR_DENIED. Including a template needs the author to see
+ * it; whoever runs the result need
  * not.
  *
  * Every act is one transaction with its audit row ("template.save", "label.move", …). Rows carry a
