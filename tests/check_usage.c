@@ -233,6 +233,89 @@ START_TEST(progress_survives)
 }
 END_TEST
 
+/* Keeps the store's writer busy inside a job of its own; after others in a transaction, it stands for a
+ * slow COMMIT of theirs. */
+struct hold {
+    pthread_mutex_t mu;
+    pthread_cond_t cond;
+    bool inside, over;
+};
+#define HOLD ((struct hold){PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false})
+
+static bool hold_writer(struct store_db *db, void *ctx, struct err *e)
+{
+    struct hold *h = ctx;
+    (void)db;
+    (void)e;
+    pthread_mutex_lock(&h->mu);
+    h->inside = true;
+    pthread_cond_broadcast(&h->cond);
+    while (!h->over)
+        pthread_cond_wait(&h->cond, &h->mu);
+    pthread_mutex_unlock(&h->mu);
+    return true;
+}
+
+static void hold_post(struct hold *h)
+{
+    struct err e = ERR_INIT;
+    ck_assert_msg(store_post(rig.store, hold_writer, h, NULL, &e), "%s", e.msg);
+}
+
+static void hold_wait(struct hold *h)
+{
+    pthread_mutex_lock(&h->mu);
+    while (!h->inside)
+        pthread_cond_wait(&h->cond, &h->mu);
+    pthread_mutex_unlock(&h->mu);
+}
+
+static void hold_end(struct hold *h)
+{
+    pthread_mutex_lock(&h->mu);
+    h->over = true;
+    pthread_cond_broadcast(&h->cond);
+    pthread_mutex_unlock(&h->mu);
+}
+
+/* The second word of progress comes when the first is written and not committed. Neither those in the
+ * job of the first nor those queued behind the second may hear of the wrong commit, or of none. */
+START_TEST(progress_may_come_during_a_commit)
+{
+    struct hold before = HOLD, commit = HOLD;
+    struct waiter first = WAITER, second = WAITER;
+    struct err e = ERR_INIT;
+    struct ledger_start sa = start_of("req_a", NOON), sb = start_of("req_b", NOON),
+                        sc = start_of("req_c", NOON), sd = start_of("req_d", NOON);
+    struct ledger_end end = end_of(NOON + 3);
+    struct ledger_request *a = begin(&sa), *b = begin(&sb), *c = begin(&sc);
+    hold_post(&before);
+    hold_wait(&before);
+    ledger_progress(a, &(struct ledger_counts){.completion_tokens = 1});
+    ck_assert_msg(ledger_finish(&b, &end, count_done, &first, &e), "%s", e.msg);
+    hold_post(&commit);
+    hold_end(&before);
+    hold_wait(&commit);
+    ledger_progress(a, &(struct ledger_counts){.completion_tokens = 2});
+    ledger_progress(a, &(struct ledger_counts){.completion_tokens = 3});
+    ck_assert_msg(ledger_finish(&c, &end, count_done, &second, &e), "%s", e.msg);
+    hold_end(&commit);
+    wait_for(&first, 1);
+    wait_for(&second, 1);
+    ck_assert_int_eq(first.ok + second.ok, 2);
+    ck_assert_int_eq(rig_number(&rig, "SELECT count(*) FROM usage WHERE status = 'finished'"), 2);
+    request(&sd, &end); /* in the same queue, behind what was left of the progress */
+    ck_assert_int_eq(rig_number(&rig, "SELECT completion_tokens FROM usage WHERE"
+                                      " request_id = 'req_a' AND status = 'started'"),
+                     3);
+    ck_assert_msg(ledger_finish(&a, &end, count_done, &first, &e), "%s", e.msg);
+    wait_for(&first, 2);
+    ck_assert_int_eq(first.called, 2);
+    ck_assert_int_eq(second.called, 1);
+    check_totals();
+}
+END_TEST
+
 enum { THREADS = 4, EACH = 250 };
 static atomic_int next_id;
 
@@ -738,6 +821,7 @@ static void add_cases(Suite *s)
         {"bad_starts_are_refused", bad_starts_are_refused},
         {"open_rows_become_interrupted", open_rows_become_interrupted},
         {"progress_survives", progress_survives},
+        {"progress_may_come_during_a_commit", progress_may_come_during_a_commit},
         {"many_threads_lose_nothing", many_threads_lose_nothing},
         {"a_failed_commit_is_told", a_failed_commit_is_told},
         {"an_end_makes_a_lost_start_good", an_end_makes_a_lost_start_good},

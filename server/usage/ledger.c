@@ -41,7 +41,8 @@ struct ledger_request {
     struct node node[NODE_KIND_COUNT];
     /* guarded by ledger->mu */
     unsigned refs; /* nodes that are queued or taken, and the caller's handle */
-    bool progress_queued;
+    bool progress_queued; /* or taken: its node hangs in a list until node_done */
+    bool progress_newer;  /* `progress` has changed since it was written */
     struct ledger_counts progress;
     /* writer thread only */
     const struct job *start_job; /* that took the start */
@@ -176,9 +177,9 @@ static bool post_locked(struct ledger *l, struct err *e)
     return true;
 }
 
-static bool enqueue(struct ledger *l, struct node *node, struct err *e)
+/* The node is in no list. */
+static bool enqueue_locked(struct ledger *l, struct node *node, struct err *e)
 {
-    pthread_mutex_lock(&l->mu);
     struct node **tail = l->last;
     node->next = NULL;
     *tail = node;
@@ -192,6 +193,13 @@ static bool enqueue(struct ledger *l, struct node *node, struct err *e)
         *tail = NULL;
         l->last = tail;
     }
+    return ok;
+}
+
+static bool enqueue(struct ledger *l, struct node *node, struct err *e)
+{
+    pthread_mutex_lock(&l->mu);
+    bool ok = enqueue_locked(l, node, e);
     pthread_mutex_unlock(&l->mu);
     return ok;
 }
@@ -240,7 +248,7 @@ static bool write_progress(struct store_db *db, struct ledger_request *r, struct
 {
     pthread_mutex_lock(&r->ledger->mu);
     struct ledger_counts c = r->progress;
-    r->progress_queued = false;
+    r->progress_newer = false;
     pthread_mutex_unlock(&r->ledger->mu);
     return ledger_row_progress(db, r->row.request_id, &c, e);
 }
@@ -303,6 +311,14 @@ static bool run_job(struct store_db *db, void *ctx, struct err *e)
     return true;
 }
 
+/* Out of its job, the node may be queued again: for counts that came while it was in there. */
+static void progress_done_locked(struct ledger_request *r)
+{
+    r->progress_queued = r->progress_newer &&
+                         enqueue_locked(r->ledger, &r->node[NODE_PROGRESS], NULL);
+    r->progress_newer = false;
+}
+
 static void node_done(struct node *n, bool ok, const struct err *e)
 {
     struct ledger_request *r = n->request;
@@ -312,6 +328,8 @@ static void node_done(struct node *n, bool ok, const struct err *e)
         *(ok ? &s->begun : &s->lost_starts) += 1;
     if (n->kind == NODE_END)
         *(ok ? &s->ended : &s->lost_ends) += 1;
+    if (n->kind == NODE_PROGRESS)
+        progress_done_locked(r);
     pthread_mutex_unlock(&r->ledger->mu);
     if (n->kind == NODE_END && r->done)
         r->done(r->ctx, ok, e);
@@ -411,15 +429,11 @@ bool ledger_begin_now(struct ledger *l, const struct ledger_start *start,
 void ledger_progress(struct ledger_request *r, const struct ledger_counts *c)
 {
     pthread_mutex_lock(&r->ledger->mu);
-    bool queued = r->progress_queued;
     r->progress = *c;
-    r->progress_queued = true;
+    r->progress_newer = true;
+    if (!r->progress_queued)
+        r->progress_queued = enqueue_locked(r->ledger, &r->node[NODE_PROGRESS], NULL);
     pthread_mutex_unlock(&r->ledger->mu);
-    if (!queued && !enqueue(r->ledger, &r->node[NODE_PROGRESS], NULL)) {
-        pthread_mutex_lock(&r->ledger->mu);
-        r->progress_queued = false;
-        pthread_mutex_unlock(&r->ledger->mu);
-    }
 }
 
 static bool set_end(struct ledger_request *r, const struct ledger_end *end, struct err *e)
