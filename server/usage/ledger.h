@@ -59,8 +59,9 @@ bool ledger_begin_now(struct ledger *l, const struct ledger_start *start,
 struct ledger_counts {
     uint64_t prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens;
 };
-/* Updates the open row, so that a crash loses no more than what came after. Nobody waits; lost updates
- * do no harm. For long generations, every few seconds. */
+/* Updates the open row, so that a crash loses no more than what came after. Nobody waits; of several in
+ * a row the last is written, and one that is lost does no harm. Calls for one request may overlap, but
+ * none may come with or after its ledger_finish. For long generations, every few seconds. */
 void ledger_progress(struct ledger_request *r, const struct ledger_counts *c);
 
 struct ledger_end {
