@@ -449,6 +449,17 @@ START_TEST(hides_other_departments)
     admin_expect(&rig, BY_ADMIN, "PATCH", MINUTES, admin_if_match(revision), body, 200);
     admin_expect(&rig, BY_OTHER, "GET", MINUTES, NULL, NULL, 200);
     admin_expect(&rig, BY_USER, "GET", MINUTES, NULL, NULL, 404);
+    /* to everybody, as GET shows it */
+    json_t *v = admin_call(&rig, BY_ADMIN, "PATCH", MINUTES, admin_if_match(revision + 1),
+                           "{\"department_id\": null}", 200);
+    ck_assert(json_is_null(admin_at(v, "department_id")));
+    json_decref(v);
+    admin_expect(&rig, BY_USER, "GET", MINUTES, NULL, NULL, 200);
+    admin_expect(&rig, BY_ADMIN, "PATCH", MINUTES, admin_if_match(revision + 2), body, 200);
+    admin_expect(&rig, BY_USER, "GET", MINUTES, NULL, NULL, 404);
+    admin_expect(&rig, BY_EDITOR, "PATCH", MINUTES, admin_if_match(revision + 3),
+                 "{\"tags\": [\"kept\"]}", 200); /* what is not named stays */
+    admin_expect(&rig, BY_USER, "GET", MINUTES, NULL, NULL, 404);
 }
 END_TEST
 

@@ -52,7 +52,7 @@ struct template_body {
 #define DEPARTMENT_FIELD                                                                           \
     {.name = "department_id", .type = SCHEMA_INT, .min = 0, .max = ADMIN_ID_MAX,                   \
      AT(department_id), .fallback = "a new template: 0",                                           \
-     .doc = "who sees it: the department and all below it; 0 = everybody"}
+     .doc = "who sees it: the department and all below it; 0 or null = everybody"}
 
 static bool parse_archived(const struct schema_field *f, const json_t *value, void *target,
                            struct api_error *e)
@@ -340,6 +340,8 @@ static void patch_template(const struct api_call *call, struct api_answer *answe
         json_decref(body);
         return;
     }
+    if (json_is_null(json_object_get(body, "department_id")))
+        b.department_id = 0; /* as GET shows it: everybody */
     struct registry_change change = {.tags = b.tags, .owner_id = b.owner_id,
                                      .department_id = b.department_id, .archived = b.archived};
     if (registry_change(t.registry, &t.act, t.name, revision, &change, &why))
