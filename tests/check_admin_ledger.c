@@ -175,7 +175,8 @@ START_TEST(persons_are_forgotten)
     const char *path = admin_path("users/%" PRId64 "/forget", rig.person[BY_USER].id);
     admin_refused(&rig, BY_AUDITOR, "POST", path, NULL, "{}", 403, "not_allowed");
     admin_refused(&rig, BY_USER, "POST", path, NULL, "{}", 403, "not_allowed");
-    for (int left = 2; left >= 0; left -= 2) {
+    admin_refused(&rig, BY_ADMIN, "POST", path, NULL, NULL, 400, "invalid_value");
+    for (int left = 2; left >= 0; left -= 2) { /* nothing went without a reason */
         json_t *d = admin_call(&rig, BY_ADMIN, "POST", path, "X-Reason: asked\r\n", NULL, 200);
         ck_assert_int_eq(admin_number(d, "deleted"), left);
         json_decref(d);

@@ -481,7 +481,7 @@ static const struct route rows[] = {
      .handler = usage_text_get,
      .summary = "The kept text of a request; needs X-Reason, which goes into the audit log"},
     {"POST", "/admin/v1/users/{id}/forget", TO(AUTHORITY_PERSON, AUTHORITY_WRITE),
-     .handler = texts_forget, .summary = "Deletes all kept texts of a person"},
+     .handler = texts_forget, .summary = "Deletes all kept texts of a person; needs X-Reason"},
     {"GET", "/v1/usage/me", .access = ROUTE_SCOPE, .scope = SCOPE_USAGE, .place = ROUTE_SLOW,
      .needs_database = true, .handler = usage_me, .query = "from to by split limit after",
      .summary = "One's own usage, and the limits that hold"},

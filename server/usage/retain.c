@@ -74,7 +74,7 @@ bool ledger_text(struct ledger *l, const struct audit_actor *actor, const char *
     *text = NULL;
     *bytes = 0;
     if (!reason[0])
-        FAIL(e, ERR_ARG, "reading what somebody wrote needs a reason");
+        FAIL(e, ERR_ARG, "reading what somebody wrote needs a reason (X-Reason, seekctl --reason)");
     if (!ledger_key(l))
         FAIL(e, ERR_UNSUPPORTED, "this server has no key for kept texts");
     bool ok = store_write(ledger_store(l), open_sealed, &o, e);
@@ -127,6 +127,8 @@ bool ledger_forget(struct ledger *l, const struct audit_actor *actor, int64_t pe
                    const char *reason, uint64_t *deleted, struct err *e)
 {
     struct forgetting f = {.actor = actor, .reason = reason, .person_id = person_id};
+    if (!reason[0])
+        FAIL(e, ERR_ARG, "deleting what somebody wrote needs a reason (X-Reason, seekctl --reason)");
     if (!store_write(ledger_store(l), forget, &f, e))
         return false;
     if (deleted)
