@@ -48,16 +48,19 @@ static void report(const char *what, const struct err *e)
     LOG_E("service", "%s failed cause=%s", what, log_quote(quoted, sizeof quoted, e->msg));
 }
 
-static void purge_ledger(struct service *s, int64_t now_s)
+static bool purge_ledger(struct service *s, int64_t now_s)
 {
     static const struct audit_actor self = {.name = "seekd", .address = "local", .request_id = ""};
     struct ledger_purged purged;
     struct err e = ERR_INIT;
-    if (!ledger_purge(s->ledger, &s->retention, &self, now_s, &purged, &e))
+    if (!ledger_purge(s->ledger, &s->retention, &self, now_s, &purged, &e)) {
         report("retention", &e);
-    else if (purged.texts + purged.rows + purged.totals)
+        return false;
+    }
+    if (purged.texts + purged.rows + purged.totals)
         LOG_I("service", "retention texts=%" PRIu64 " rows=%" PRIu64 " totals=%" PRIu64,
               purged.texts, purged.rows, purged.totals);
+    return true;
 }
 
 static void take_care(struct service *s, int64_t *purged_day)
@@ -70,9 +73,8 @@ static void take_care(struct service *s, int64_t *purged_day)
         report("purge of failed logins", &e);
     if (!audit_anchor(s->store, now_s, audit_say_syslog, NULL, &e))
         report("anchor of the audit log", &e);
-    if (day != *purged_day)
-        purge_ledger(s, now_s);
-    *purged_day = day;
+    if (day != *purged_day && purge_ledger(s, now_s)) /* else again at the next turn */
+        *purged_day = day;
 }
 
 static void *care_main(void *user)
