@@ -51,7 +51,7 @@ struct branch { /* a department and the one above it */
 
 struct now {
     uint64_t mono_s;
-    int64_t wall, minute_start, day_ends, month_ends;
+    int64_t wall, minute_start, day_start, day_ends, month_ends;
     int32_t day, month; /* names of the periods, never 0 */
     int weekday, minute;
 };
@@ -92,6 +92,7 @@ static void name_periods(struct now *n)
     n->month = (int32_t)tm.tm_year * 12 + tm.tm_mon + 1;
     n->weekday = tm.tm_wday;
     n->minute = tm.tm_hour * 60 + tm.tm_min;
+    n->day_start = period_start(PERIOD_DAY, n->wall);
     n->day_ends = period_next(PERIOD_DAY, n->wall);
     n->month_ends = period_next(PERIOD_MONTH, n->wall);
     n->minute_start = period_start(PERIOD_MINUTE, n->wall);
@@ -606,7 +607,7 @@ static void add_to(struct load *d, enum quota_subject kind, int64_t id, const st
     if (p->timed && !calendar_open(&p->calendar, d->weekday, d->minute, NULL))
         return;
     p->month += t->tokens;
-    if (t->starts_at >= period_start(PERIOD_DAY, d->now.wall))
+    if (t->starts_at >= d->now.day_start)
         p->day += t->tokens;
 }
 
