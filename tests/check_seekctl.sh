@@ -94,6 +94,17 @@ ok 'li.na' user create li.na --name 李娜 --department Works --roles editor,use
 ok 'chen.jie' user create chen.jie --name 陈杰 --department Works --roles approver,user
 ok '王伟' user list
 ok 'one-time password' user reset-password wang.wei
+once=$(sed -n 's/.*one-time password.* \([^ ]*\)$/\1/p' "$work/reply")
+[ -n "$once" ] || fail "no one-time password is shown"
+printf '%s\n' "$once" 'a long new word' 'another new word' |
+    refused 'differ' password wang.wei --server "$url"
+printf '%s\n' "$once" short short | refused '' password wang.wei --server "$url"
+printf '%s\n' "$once" 'a long new word' 'a long new word' |
+    ok 'wang.wei: password changed' password wang.wei --server "$url"
+printf '%s\n' "$once" 'a third new word' 'a third new word' |
+    refused 'login or the password' password wang.wei --server "$url"
+printf '%s\n' 'a long new word' 'a third new word' 'a third new word' |
+    ok 'password changed' password wang.wei --server "$url"
 ok '2002' user create 2002 --name 李明 --department Works --roles user
 ok 'login *2002' user show 2002
 refused '没有\|there is no department' user list --department Nowhere

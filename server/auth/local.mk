@@ -12,6 +12,7 @@ libserver_a_SOURCES += \
 
 libserver_a_SOURCES += \
 	server/auth/act.c server/auth/act.h \
+	server/auth/ask.c server/auth/ask.h \
 	server/auth/auth.c server/auth/auth.h \
 	server/auth/authority.c server/auth/authority.h \
 	server/auth/certificate.c server/auth/certificate.h \

@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "lang.h"
 
-enum { CONNECT_S = 5, ANSWER_MAX_BYTES = 256 << 20, KEY_TEXT = 1024, URL_TEXT = 2048 };
+enum { CONNECT_S = 5, ANSWER_MAX_BYTES = 256 << 20, KEY_TEXT = 1024, CSRF_TEXT = 128, URL_TEXT = 2048 };
 #define SYSTEM_SOCKET "/run/seekd/seekd.sock"
 #define SYSTEM_SERVER "http://127.0.0.1:8080"
 
@@ -26,7 +26,9 @@ struct client {
     CURL *curl;
     char *socket;          /* NULL: `url` and `key` say where and who */
     char url[URL_TEXT];    /* without a slash at its end */
-    char key[KEY_TEXT];
+    char key[KEY_TEXT];    /* "" in a session */
+    char csrf[CSRF_TEXT];  /* "" before the login of a session */
+    bool session;
     const char *ca_file;   /* NULL = the system's */
 };
 
@@ -117,8 +119,8 @@ static bool find_key(struct client *c, const struct client_where *w, struct err 
 /* Whether `w` asks for a URL and not for the local socket. */
 static bool is_remote(const struct client_where *w)
 {
-    return !w->socket && !w->data_dir &&
-           (w->key_file || w->server || given(NULL, "SEEKCTL_KEY"));
+    return w->session || (!w->socket && !w->data_dir &&
+                          (w->key_file || w->server || given(NULL, "SEEKCTL_KEY")));
 }
 
 /* curl's own message would not say which file it is about. */
@@ -143,9 +145,10 @@ static bool try_socket(const char *path, struct err *e)
                        "%s 属于其他用户：请以运行 seekd 的账号或 root 执行，或使用自己的密钥（--key-file FILE）"),
              path);
     FAIL(e, ERR_NOT_FOUND,
-         lang_pick("no server answers on %s: is seekd running with data_dir? (--socket FILE, --data-dir "
-                   "DIR)",
-                   "%s 上没有服务应答：seekd 是否已用 data_dir 启动？（--socket FILE，--data-dir DIR）"),
+         lang_pick("no server answers on %s; seekd prints its socket when it starts: "
+                   "export SEEKD_SOCKET=DIR/seekd.sock or --data-dir DIR",
+                   "%s 上没有服务应答；seekd 启动时显示其套接字："
+                   "export SEEKD_SOCKET=DIR/seekd.sock，或 --data-dir DIR"),
          path);
 }
 
@@ -154,7 +157,8 @@ static bool find_server(struct client *c, const struct client_where *w, struct e
     if (is_remote(w)) {
         const char *url = given(w->server, "SEEKCTL_SERVER");
         c->ca_file = w->ca_file;
-        return take_url(c, url ? url : SYSTEM_SERVER, e) && find_key(c, w, e);
+        c->session = w->session;
+        return take_url(c, url ? url : SYSTEM_SERVER, e) && (w->session || find_key(c, w, e));
     }
     if (w->key_file || w->server)
         FAIL(e, ERR_ARG, "%s",
@@ -197,6 +201,7 @@ void client_close(struct client **out)
     }
     free(c->socket);
     explicit_bzero(c->key, sizeof c->key);
+    explicit_bzero(c->csrf, sizeof c->csrf);
     free(c);
     *out = NULL;
 }
@@ -245,8 +250,9 @@ static struct curl_slist *headers_of(const struct client *c, const struct client
     struct curl_slist *list = curl_slist_append(NULL, "Expect:");
     buf_init(&line, 1 << 20);
     list = curl_slist_append(list, call->body ? "Content-Type: application/json" : "Content-Type:");
-    if (!c->socket) {
-        buf_printf(&line, "Authorization: Bearer %s", c->key);
+    if (*c->key || *c->csrf) {
+        buf_printf(&line, *c->key ? "Authorization: Bearer %s" : "X-CSRF-Token: %s",
+                   *c->key ? c->key : c->csrf);
         list = curl_slist_append(list, buf_str(&line));
         buf_clear(&line);
     }
@@ -293,6 +299,8 @@ static bool perform(struct client *c, const struct client_call *call, struct rec
                          call->path) < (int)sizeof url;
     curl_easy_reset(c->curl);
     set_target(c);
+    if (c->session)
+        curl_easy_setopt(c->curl, CURLOPT_COOKIEFILE, ""); /* in memory */
     curl_easy_setopt(c->curl, CURLOPT_URL, url);
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
     curl_easy_setopt(c->curl, CURLOPT_NOPROXY, "*");
@@ -336,6 +344,13 @@ static enum err_code code_of(int status)
     }
 }
 
+static void keep_csrf(struct client *c, const json_t *answer)
+{
+    const char *token = json_string_value(json_object_get(answer, "csrf_token"));
+    if (c->session && token && strlen(token) < sizeof c->csrf)
+        snprintf(c->csrf, sizeof c->csrf, "%s", token);
+}
+
 bool client_send(struct client *c, const struct client_call *call, struct client_reply *out,
                  struct err *e)
 {
@@ -349,6 +364,7 @@ bool client_send(struct client *c, const struct client_call *call, struct client
     out->status = (int)status;
     if (out->text.len)
         out->json = json_loadb(out->text.data, out->text.len, 0, NULL);
+    keep_csrf(c, out->json);
     if (status >= 200 && status < 300)
         return true;
     const char *said = json_string_value(

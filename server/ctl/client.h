@@ -24,6 +24,7 @@ struct client;
 struct client_where {
     const char *socket, *data_dir;
     const char *server, *ca_file, *key_file; /* ca_file: PEM; NULL = the system's */
+    bool session; /* to the URL without any key: cookies and the CSRF token of a login are kept */
 };
 
 /* The path of the local socket that `w` leads to. Owned by the caller. */

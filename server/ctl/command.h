@@ -20,6 +20,6 @@ struct ctl_command {
 };
 
 extern const struct ctl_command ctl_generate, ctl_tokenize, ctl_inspect, ctl_device, ctl_logits,
-    ctl_bench, ctl_backup, ctl_restore, ctl_doctor;
+    ctl_bench, ctl_password, ctl_backup, ctl_restore, ctl_doctor;
 
 #endif

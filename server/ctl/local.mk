@@ -17,6 +17,7 @@ seekctl_SOURCES = \
 	server/ctl/main.c \
 	server/ctl/modelsum.c server/ctl/modelsum.h \
 	server/ctl/open.c server/ctl/open.h \
+	server/ctl/password.c \
 	server/ctl/quota.c \
 	server/ctl/remote.c server/ctl/remote.h \
 	server/ctl/table.c server/ctl/table.h \

@@ -13,7 +13,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_generate, &ctl_tokenize, &ctl_inspect, &ctl_device, &ctl_logits, &ctl_bench,
     &ctl_dept.command, &ctl_user.command, &ctl_key.command, &ctl_quota.command,
     &ctl_calendar.command, &ctl_template.command, &ctl_usage.command, &ctl_audit.command,
-    &ctl_backup, &ctl_restore, &ctl_doctor,
+    &ctl_password, &ctl_backup, &ctl_restore, &ctl_doctor,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
