@@ -91,6 +91,27 @@ START_TEST(refuses_odd_queries)
 }
 END_TEST
 
+static void expect_methods(const char *method, const char *path, const char *methods)
+{
+    char allow[64];
+    json_t *v = admin_call(&rig, BY_ADMIN, method, path, NULL, NULL, 405);
+    http_reply_header(&rig.last, "Allow", allow, sizeof allow);
+    ck_assert_str_eq(allow, methods);
+    ck_assert_ptr_nonnull(strstr(admin_text(v, "error/message"), methods));
+    json_decref(v);
+}
+
+START_TEST(tells_all_methods_of_a_path)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/admin/v1/departments/%lld", (long long)rig.works);
+    expect_methods("PUT", "/admin/v1/keys", "GET, HEAD, POST");
+    expect_methods("POST", path, "GET, HEAD, PATCH");
+    expect_methods("DELETE", "/admin/v1/me/password", "POST");
+    expect_methods("BREW", "/admin/v1/quotas/key/1", "GET, HEAD, PUT, DELETE");
+}
+END_TEST
+
 /* What cannot be printed must not get into the audit log, which would not be readable any more. */
 START_TEST(refuses_odd_reasons)
 {
@@ -155,6 +176,7 @@ int main(void)
     tcase_add_test(tc, takes_basic_credentials);
     tcase_add_test(tc, lists_have_one_form);
     tcase_add_test(tc, refuses_odd_queries);
+    tcase_add_test(tc, tells_all_methods_of_a_path);
     tcase_add_test(tc, refuses_odd_reasons);
     tcase_add_test(tc, a_key_file_may_only_infer);
     suite_add_tcase(s, tc);

@@ -353,8 +353,7 @@ static enum MHD_Result reply(struct exchange *x)
     if (a->status == 401)
         MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
     if (a->status == 405 && x->route)
-        MHD_add_response_header(r, "Allow", strcmp(x->route->method, "GET") ? x->route->method
-                                                                            : "GET, HEAD");
+        MHD_add_response_header(r, "Allow", x->match.methods);
     x->status = a->status;
     x->sent_bytes = len;
     set_phase(x, EXCHANGE_ANSWERED);
@@ -413,7 +412,7 @@ static bool find_route(struct exchange *x, const char *method, const char *path,
     case ROUTE_FOUND:
         return true;
     case ROUTE_NO_METHOD:
-        return api_fail(e, API_METHOD_NOT_ALLOWED, NULL, "This path takes %s.", x->route->method);
+        return api_fail(e, API_METHOD_NOT_ALLOWED, NULL, "This path takes %s.", x->match.methods);
     default:
         return api_fail(e, API_NO_ROUTE, NULL, "There is nothing at this path.");
     }

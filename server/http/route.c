@@ -3,6 +3,7 @@
 
 #include "http/route.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "admin/admin.h"
@@ -98,6 +99,17 @@ static bool better(const struct attempt *a, const struct attempt *best, const st
     return !row || a->n < best->n;
 }
 
+static void add_method(struct route_match *m, const char *method)
+{
+    char *list = m->methods;
+    size_t len = strlen(list), n = strlen(method);
+    for (const char *p = list; (p = strstr(p, method)) != NULL; p += n)
+        if (p[n] == ',' || !p[n]) /* no method of ours ends like another */
+            return;
+    snprintf(list + len, sizeof m->methods - len, "%s%s%s", len ? ", " : "", method,
+             strcmp(method, "GET") ? "" : ", HEAD");
+}
+
 enum route_result route_find(const char *method, const char *path, struct route_match *m)
 {
     struct attempt a, best = {.n = 0}, other = {.n = 0};
@@ -105,12 +117,14 @@ enum route_result route_find(const char *method, const char *path, struct route_
     if (!strcmp(method, "HEAD"))
         method = "GET";
     m->route = NULL;
+    m->methods[0] = '\0';
     for (unsigned i = 0; i < API_PARAMS; i++)
         m->param[i] = "";
     for (size_t i = 0; route_at(i); i++) {
         const struct route *r = route_at(i);
         if (!path_matches(r->path, path, &a))
             continue;
+        add_method(m, r->method);
         if (!strcmp(r->method, method)) {
             if (better(&a, &best, row)) {
                 row = r;

@@ -8,11 +8,12 @@
 
 #include "api/route.h"
 
-enum { ROUTE_PATH_BYTES = 1024 };
+enum { ROUTE_PATH_BYTES = 1024, ROUTE_METHODS_BYTES = 64 };
 
-/* What a path says: its parameters, decoded, in `text`. */
+/* What a path says: its parameters, decoded, in `text`, and what else can be done there. */
 struct route_match {
     const struct route *route;
+    char methods[ROUTE_METHODS_BYTES]; /* "GET, HEAD, POST": those of all rows of the path */
     const char *param[API_PARAMS]; /* point into text; "" beyond those of the route */
     char text[ROUTE_PATH_BYTES];
 };
@@ -20,8 +21,7 @@ struct route_match {
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 /* `path` as sent, without the query, still percent-encoded. HEAD counts as GET. A literal segment wins
- * over one in braces. With ROUTE_NO_METHOD, m->route is a row of that path (its method goes into
- * Allow). Malformed encodings, and encoded control characters, are no path. */
+ * over one in braces. With ROUTE_NO_METHOD, m->route is a row of that path. Malformed encodings, and encoded control characters, are no path. */
 enum route_result route_find(const char *method, const char *path, struct route_match *m);
 
 /* The i-th row of all tables, NULL behind the last. */
