@@ -62,8 +62,6 @@ static bool open_sealed(struct store_db *db, void *ctx, struct err *e)
                                 .object_kind = "usage",
                                 .object_id = o->request_id,
                                 .reason = o->reason};
-    free(o->sealed); /* of a run that was rolled back */
-    o->sealed = NULL;
     return take_sealed(db, o, e) && audit_append(db, o->actor, &entry, e);
 }
 
