@@ -86,6 +86,58 @@ static bool holds_login(const char *text, const char *login)
     return false;
 }
 
+/* What fingers and alphabets run along; each goes round, "9012" is a run. */
+static const char *const runs[] = {
+    "abcdefghijklmnopqrstuvwxyz", "1234567890", "!@#$%^&*()", "qwertyuiop", "asdfghjkl", "zxcvbnm",
+    "1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm",
+};
+
+static char lower(char c)
+{
+    return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+}
+
+/* How many characters from `text` on stand in `row` one after another, forwards or back. */
+static size_t run_along(const char *text, const char *row, bool back)
+{
+    size_t n = strlen(row), len = 0;
+    const char *first = strchr(row, lower(*text));
+    for (size_t at = first ? (size_t)(first - row) : 0; first && text[len]; len++) {
+        if (lower(text[len]) != row[at])
+            break;
+        at = (at + (back ? n - 1 : 1)) % n;
+    }
+    return len;
+}
+
+/* The longest run that begins at `text`; the same character again and again is one too. */
+static size_t run_length(const char *text)
+{
+    size_t longest = 1;
+    while (text[longest] == text[0])
+        longest++;
+    for (size_t i = 0; i < 2 * sizeof runs / sizeof runs[0]; i++) {
+        size_t len = run_along(text, runs[i / 2], i % 2 != 0);
+        longest = len > longest ? len : longest;
+    }
+    return longest;
+}
+
+/* Whether little is left without the runs of RUN_CHARS and more: "123456789012", "qwer!4321". */
+static bool is_made_of_runs(const char *text)
+{
+    enum { RUN_CHARS = 3, LEFT_CHARS = 4 };
+    size_t left = 0;
+    for (size_t len; *text; text += len) {
+        len = run_length(text);
+        if (len >= RUN_CHARS)
+            continue;
+        len = 1;
+        left += ((unsigned char)*text & 0xc0) != 0x80; /* characters, not bytes */
+    }
+    return left < LEFT_CHARS;
+}
+
 bool password_acceptable(enum password_profile profile, const char *text, const char *login,
                          struct err *e)
 {
@@ -97,7 +149,7 @@ bool password_acceptable(enum password_profile profile, const char *text, const 
     if (chars < PASSWORD_MIN_CHARS || chars > PASSWORD_MAX_CHARS)
         FAIL(e, ERR_ARG, "a password has %d to %d characters", PASSWORD_MIN_CHARS,
              PASSWORD_MAX_CHARS);
-    if (same || password_is_common(text))
+    if (same || password_is_common(text) || is_made_of_runs(text))
         FAIL(e, ERR_ARG, "this password is among those that are guessed first: choose another");
     if (holds_login(text, login))
         FAIL(e, ERR_ARG, "a password must not contain the login name");
