@@ -338,10 +338,10 @@ static void let_in(enum admin_who who)
     ck_assert_msg(chat(who, 5) == 200, "%s", buf_str(&rig.last.body));
 }
 
-/* The Retry-After of a refusal, whose text says what refuses and, in the server's time zone, until
- * when: *resets_at. */
+/* The Retry-After of a refusal, whose text says what refuses and, in the server's time zone, when
+ * to try again: *retry_at. */
 static unsigned refused_by(enum admin_who who, const char *code, const char *names,
-                           int64_t *resets_at)
+                           int64_t *retry_at)
 {
     char value[32];
     struct tm tm = {.tm_isdst = -1};
@@ -350,14 +350,14 @@ static unsigned refused_by(enum admin_who who, const char *code, const char *nam
     ck_assert_str_eq(admin_text(v, "error/code"), code);
     const char *text = admin_text(v, "error/message");
     ck_assert_msg(strstr(text, names) != NULL, "%s", text);
-    const char *at = strstr(text, "resets at ");
+    const char *at = strstr(text, "again at ");
     ck_assert_ptr_nonnull(at);
-    ck_assert_int_eq(sscanf(at, "resets at %d-%d-%dT%d:%d:%d+08:00,", &tm.tm_year, &tm.tm_mon,
+    ck_assert_int_eq(sscanf(at, "again at %d-%d-%dT%d:%d:%d+08:00,", &tm.tm_year, &tm.tm_mon,
                             &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec), 6);
     ck_assert_ptr_nonnull(strstr(at, "+08:00"));
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    *resets_at = mktime(&tm);
+    *retry_at = mktime(&tm);
     json_decref(v);
     ck_assert(http_reply_header(&rig.last, "Retry-After", value, sizeof value));
     return (unsigned)strtoul(value, NULL, 10);
@@ -365,11 +365,11 @@ static unsigned refused_by(enum admin_who who, const char *code, const char *nam
 
 static void refuses(enum admin_who who, const char *code, const char *names)
 {
-    int64_t resets_at, before = clock_wall_s();
-    unsigned retry = refused_by(who, code, names, &resets_at);
+    int64_t retry_at, before = clock_wall_s();
+    unsigned retry = refused_by(who, code, names, &retry_at);
     ck_assert_uint_ge(retry, 1);
-    ck_assert_int_ge(resets_at, before + retry);
-    ck_assert_int_le(resets_at, clock_wall_s() + retry);
+    ck_assert_int_ge(retry_at, before + retry);
+    ck_assert_int_le(retry_at, clock_wall_s() + retry);
 }
 
 static void put_quota(const char *kind, int64_t id, int64_t revision, const char *body)

@@ -753,7 +753,7 @@ END_TEST
 static void check_refusal(struct request *r, const char *code, const char *const words[4])
 {
     json_t *body = json_loads(buf_str(&r->answer.body), 0, NULL);
-    const char *message = admin_text(body, "error/message"), *resets = strstr(message, "resets at ");
+    const char *message = admin_text(body, "error/message"), *again = strstr(message, "again at ");
     int year, month, day, hour, minute, second, zone_hour, zone_minute;
     char plus;
     ck_assert_uint_eq(status_of(r), 429);
@@ -761,8 +761,8 @@ static void check_refusal(struct request *r, const char *code, const char *const
     ck_assert_str_eq(admin_text(body, "error/code"), code);
     for (int i = 0; i < 4; i++)
         ck_assert_msg(strstr(message, words[i]), "%s: %s", words[i], message);
-    ck_assert_ptr_nonnull(resets);
-    ck_assert_int_eq(sscanf(resets, "resets at %4d-%2d-%2dT%2d:%2d:%2d%c%2d:%2d", &year, &month, &day,
+    ck_assert_ptr_nonnull(again);
+    ck_assert_int_eq(sscanf(again, "again at %4d-%2d-%2dT%2d:%2d:%2d%c%2d:%2d", &year, &month, &day,
                             &hour, &minute, &second, &plus, &zone_hour, &zone_minute), 9);
     ck_assert(plus == '+' && zone_hour == 8);
     if (!strcmp(code, "insufficient_quota"))

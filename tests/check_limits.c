@@ -141,7 +141,7 @@ START_TEST(requests_per_minute_slide)
     ck_assert_int_eq(why.most, 6);
     ck_assert_int_eq(why.used, 6);
     ck_assert_uint_eq(why.retry_after_s, 30); /* the first was 30 seconds ago */
-    ck_assert_int_eq(why.resets_at, atomic_load(&wall_s) + 30);
+    ck_assert_int_eq(why.retry_at, atomic_load(&wall_s) + 30);
     pass(29);
     ck_assert(!run(&LI, 1, &why));
     ck_assert_uint_eq(why.retry_after_s, 1);
@@ -240,7 +240,7 @@ START_TEST(a_day_ends_at_midnight)
     ck_assert(!run(&LI, 401, &why));
     ck_assert_int_eq(why.limit, QUOTA_TOKENS_PER_DAY);
     ck_assert_uint_eq(why.retry_after_s, 12 * 3600);
-    ck_assert_int_eq(why.resets_at, NOON + 12 * 3600);
+    ck_assert_int_eq(why.retry_at, NOON + 12 * 3600);
     ck_assert(run(&LI, 400, &why));
     pass(12 * 3600 - 1);
     ck_assert(!run(&LI, 1, &why));
@@ -258,7 +258,7 @@ START_TEST(a_month_ends_with_its_last_day)
     pass(3 * 86400);
     ck_assert(!run(&LI, 1, &why));
     ck_assert_int_eq(why.limit, QUOTA_TOKENS_PER_MONTH);
-    ck_assert_int_eq(why.resets_at, NOON + 12 * 3600 + 7 * 86400); /* 1 December */
+    ck_assert_int_eq(why.retry_at, NOON + 12 * 3600 + 7 * 86400); /* 1 December */
     pass(5 * 86400);
     ck_assert(run(&LI, 1000, &why));
 }

@@ -70,13 +70,13 @@ static bool refuse_limit(struct api_error *e, const struct limits_refusal *why)
         [QUOTA_TOKENS_PER_MONTH] = "tokens per month",
     };
     bool budget = why->limit == QUOTA_TOKENS_PER_DAY || why->limit == QUOTA_TOKENS_PER_MONTH;
-    char resets[MOMENT_TEXT];
-    write_moment(why->resets_at, resets);
+    char moment[MOMENT_TEXT];
+    write_moment(why->retry_at, moment);
     api_fail(e, budget ? API_QUOTA : API_RATE_LIMITED, NULL,
              "Limit reached: the %s (id %" PRId64 ") has %" PRId64 " %s, of which %" PRId64
-             " count now, running requests included; it resets at %s, try again in %u seconds.",
+             " count now, running requests included; try again at %s, in %u seconds.",
              quota_subject_name(why->kind), why->subject_id, why->most, what[why->limit], why->used,
-             resets, why->retry_after_s);
+             moment, why->retry_after_s);
     e->retry_after_s = why->retry_after_s;
     return false;
 }

@@ -57,7 +57,7 @@ struct limits_refusal {
     enum quota_limit limit;
     int64_t most, used;     /* the limit and what counts against it now, reservations included */
     unsigned retry_after_s; /* at least 1; by then enough has left the window, or the period is over */
-    int64_t resets_at;      /* wall clock, seconds; when that limit is as good as new */
+    int64_t retry_at;       /* wall clock, seconds: the moment retry_after_s from now */
 };
 
 /* What an admitted request holds. A value; valid until limits_settle. */
