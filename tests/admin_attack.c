@@ -77,9 +77,7 @@ enum admin_who attack_entitled(const struct route *r)
         return BY_LOCAL;
     if (r->access != ROUTE_OBJECT)
         return BY_USER;
-    if (r->object == AUTHORITY_AUDIT)
-        return BY_AUDITOR;
-    return r->object == AUTHORITY_APPROVAL && r->verb == AUTHORITY_WRITE ? BY_APPROVER : BY_ADMIN;
+    return r->object == AUTHORITY_AUDIT ? BY_AUDITOR : BY_ADMIN;
 }
 
 /* Something that is there. */

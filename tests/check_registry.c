@@ -1195,6 +1195,74 @@ START_TEST(people_and_departments_that_are_not_there)
 }
 END_TEST
 
+static bool make(const struct principal *who, const char *name, int64_t owner, int64_t department,
+                 struct err *e)
+{
+    json_t *what = says("x");
+    const struct registry_save s = {.name = name, .content = what, .note = "n",
+                                    .owner_id = owner, .department_id = department};
+    struct registry_saved out;
+    *e = ERR_INIT;
+    bool ok = registry_save(registry, as(who, ""), &s, &out, e);
+    registry_saved_release(&out);
+    json_decref(what);
+    return ok;
+}
+
+/* eve is of PLANT: above is ROOT, below LINE, beside OFFICE. */
+START_TEST(where_templates_go)
+{
+    const struct principal both = {.person_id = 4, .department_id = ROOT, .login = "dan",
+                                   .roles = ROLE_ADMIN | ROLE_EDITOR};
+    static const struct {
+        const struct principal *who;
+        int64_t owner, department;
+        enum err_code code;
+    } cases[] = {
+        {&eve, 0, 0, ERR_NONE},      {&eve, 0, PLANT, ERR_NONE},    {&eve, 0, ROOT, ERR_NONE},
+        {&eve, 0, LINE, ERR_NONE},   {&eve, 0, OFFICE, ERR_DENIED}, {&eve, 0, 4712, ERR_DENIED},
+        {&eve, 5, PLANT, ERR_NONE},  {&eve, 1, PLANT, ERR_DENIED},  {&eve, 4711, 0, ERR_DENIED},
+        {&ann, 0, PLANT, ERR_DENIED}, {&machine, 1, PLANT, ERR_NONE}, {&machine, 0, 0, ERR_ARG},
+        {&dan, 4, ROOT, ERR_DENIED}, /* writing takes an editor */
+    };
+    struct registry_change change = REGISTRY_CHANGE_NONE;
+    struct registry_saved fork;
+    struct err e;
+    char name[20];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(name, sizeof name, "t%zu", i);
+        bool ok = make(cases[i].who, name, cases[i].owner, cases[i].department, &e);
+        ck_assert_msg((ok ? ERR_NONE : e.code) == cases[i].code, "%zu: %s", i, e.msg);
+    }
+    ck_assert_msg(make(&both, "any", 1, OFFICE, &e), "%s", e.msg);
+    /* forks and gifts */
+    ck_assert(!registry_fork(registry, as(&eve, ""), "t0", (struct registry_ref){.number = 1}, "f", 0,
+                             OFFICE, &fork, &e));
+    ck_assert_int_eq(e.code, ERR_DENIED);
+    registry_saved_release(&fork);
+    ck_assert(!registry_fork(registry, as(&eve, ""), "t0", (struct registry_ref){.number = 1}, "f", 1,
+                             PLANT, &fork, &e));
+    ck_assert_int_eq(e.code, ERR_DENIED);
+    registry_saved_release(&fork);
+    change.department_id = OFFICE;
+    ck_assert(!registry_change(registry, as(&eve, ""), "t1", 1, &change, &e));
+    ck_assert_int_eq(e.code, ERR_DENIED);
+    change.department_id = LINE;
+    change.owner_id = 1;
+    e = ERR_INIT;
+    ck_assert_msg(registry_change(registry, as(&eve, ""), "t1", 1, &change, &e), "%s", e.msg);
+    /* where it is may be said again, wherever that is */
+    change.department_id = OFFICE;
+    change.owner_id = eve.person_id;
+    ck_assert_msg(registry_change(registry, as(&dan, ""), "t1", 2, &change, &e), "%s", e.msg);
+    change.archived = 1;
+    ck_assert_msg(registry_change(registry, as(&eve, ""), "t1", 3, &change, &e), "%s", e.msg);
+    change.owner_id = 0;
+    ck_assert(!registry_change(registry, as(&dan, ""), "t1", 4, &change, &e));
+    ck_assert_int_eq(e.code, ERR_ARG);
+}
+END_TEST
+
 /* Since when it is archived does not change with its tags. */
 START_TEST(archived_once)
 {
@@ -1435,6 +1503,7 @@ int main(void)
         {"canary", canary},
         {"visibility", visibility},
         {"people and departments that are not there", people_and_departments_that_are_not_there},
+        {"where templates go", where_templates_go},
         {"archived once", archived_once},
         {"lists and pages", lists_and_pages},
         {"forks and differences", forks_and_differences},

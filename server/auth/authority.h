@@ -5,9 +5,9 @@
  * be treated as if it were not there; lists take the reach into the WHERE of their query.
  *
  *   own          what belongs to the person who asks
- *   department   read: what is shared with their department or one above it, and what is everybody's;
- *                write: what belongs to their department or one below it
- *   all          everything
+ *   department   their department and those above it
+ *   all          everything; of templates and their reviews whatever template/registry.h lets them see
+ *                and do: this table only says who has to do with them
  *
  * Thread: any.
  */
@@ -64,7 +64,7 @@ enum authority_object {
     AUTHORITY_USAGE,
     AUTHORITY_AUDIT,
     AUTHORITY_TEMPLATE, /* whether at all; which ones, template/registry.h says */
-    AUTHORITY_APPROVAL, /* write: approve, reject, move protected labels */
+    AUTHORITY_APPROVAL, /* read: reviews and labels at all; who does what, template/registry.h says */
     AUTHORITY_SERVER,   /* backups, settings, models, health in detail */
     AUTHORITY_OBJECT_COUNT
 };
@@ -72,7 +72,7 @@ enum authority_verb { AUTHORITY_READ, AUTHORITY_WRITE, AUTHORITY_VERB_COUNT };
 enum authority_reach {
     AUTHORITY_NONE,
     AUTHORITY_OWN,
-    AUTHORITY_IN_DEPARTMENT, /* and own */
+    AUTHORITY_IN_DEPARTMENT,
     AUTHORITY_ALL
 };
 
@@ -84,10 +84,9 @@ enum authority_reach authority_reach(const struct principal *p, enum authority_o
 /* Whose an object is. */
 struct authority_owner {
     int64_t person_id;     /* 0 = nobody's in particular */
-    int64_t department_id; /* 0 = everybody's */
+    int64_t department_id; /* 0 = none */
 };
-/* Whether it may. `a` NULL (no database): nobody is in a department. For AUTHORITY_APPROVAL the
- * owner's person is the author, who may not approve what they wrote. */
+/* Whether it may. `a` NULL (no database): nobody is in a department. */
 bool authority_may(const struct auth *a, const struct principal *p, enum authority_object object,
                    enum authority_verb verb, const struct authority_owner *owner);
 

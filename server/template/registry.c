@@ -171,8 +171,21 @@ static bool insert_parts(struct store_db *db, const struct rdb_save *job, int64_
 static bool has_owner(int64_t owner, struct err *e)
 {
     if (owner == 0)
-        FAIL(e, ERR_ARG, "a new template needs an owner: say who");
+        FAIL(e, ERR_ARG, "a template needs an owner: say who");
     return true;
+}
+
+static int64_t owner_of(const struct rdb_save *job)
+{
+    return job->save->owner_id ? job->save->owner_id : job->act->who->person_id;
+}
+
+/* Whose a new template is, and who sees it. */
+static bool check_place(struct store_db *db, const struct rdb_save *job, struct err *e)
+{
+    int64_t owner = owner_of(job), department = job->save->department_id;
+    return has_owner(owner, e) && rdb_may_give(db, job->act->who, owner, department, e) &&
+           rdb_check_ids(db, owner, department, e);
 }
 
 static bool insert_template(struct store_db *db, const struct rdb_save *job, struct rdb_template *t,
@@ -181,9 +194,8 @@ static bool insert_template(struct store_db *db, const struct rdb_save *job, str
     const struct registry_save *s = job->save;
     json_t *none = json_array();
     char *tags = NULL;
-    int64_t owner = s->owner_id ? s->owner_id : job->act->who->person_id;
-    bool ok = has_owner(owner, e) && rdb_check_ids(db, owner, s->department_id, e) &&
-              canon_text(s->tags ? s->tags : none, &tags, NULL, e) &&
+    int64_t owner = owner_of(job);
+    bool ok = canon_text(s->tags ? s->tags : none, &tags, NULL, e) &&
               rdb_run(db,
                       "INSERT INTO template (name, tags, owner_id, department_id, forked_from,"
                       " forked_version, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -297,7 +309,7 @@ static bool save_pinned(struct store_db *db, const struct rdb_save *job, struct 
     char *text = NULL;
     size_t len;
     bool ok = false;
-    TRY(find_row(db, job, &t, e));
+    TRY(find_row(db, job, &t, e) && (t.id || check_place(db, job, e)));
     TRY(content_canonical(job->content, &text, &len, hash, e));
     hash_hex(hash, out->hash);
     TRY(compare_newest(db, job, &t, hash, &newest, out, e));
@@ -515,7 +527,8 @@ static bool describe(struct store_db *db, int64_t id, json_t **out, struct err *
     return true;
 }
 
-static bool may_change(const struct change_call *c, const struct rdb_template *t, struct err *e)
+static bool may_change(struct store_db *db, const struct change_call *c,
+                       const struct rdb_template *t, struct err *e)
 {
     const struct principal *who = c->act->who;
     const struct registry_change *x = c->change;
@@ -523,6 +536,9 @@ static bool may_change(const struct change_call *c, const struct rdb_template *t
     bool is_owner = t->owner_id == who->person_id && (who->roles & ROLE_EDITOR);
     if (gives_away && !who->local && !(who->roles & ROLE_ADMIN) && !is_owner)
         FAIL(e, ERR_DENIED, "only its owner or an administrator may do this");
+    if (x->department_id >= 0 && x->department_id != t->department_id &&
+        !rdb_may_give(db, who, 0, x->department_id, e))
+        return false;
     return gives_away && !x->tags ? true : rdb_may_write(who, e);
 }
 
@@ -534,8 +550,9 @@ static bool run_change(struct store_db *db, void *ctx, struct err *e)
     json_t *before = NULL, *after = NULL;
     char *tags = NULL;
     bool ok = false;
-    TRY(rdb_template(db, c->act->who, c->name, &t, e) && may_change(c, &t, e) &&
+    TRY(rdb_template(db, c->act->who, c->name, &t, e) && may_change(db, c, &t, e) &&
         store_same_revision(c->revision, t.revision, e) && describe(db, t.id, &before, e) &&
+        (x->owner_id < 0 || has_owner(x->owner_id, e)) &&
         rdb_check_ids(db, x->owner_id > 0 ? x->owner_id : 0,
                       x->department_id > 0 ? x->department_id : 0, e));
     TRY(!x->tags || canon_text(x->tags, &tags, NULL, e));

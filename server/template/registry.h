@@ -14,11 +14,12 @@
  * department or below it. Write (save, fork, move labels that are not protected, delete, tags) =
  * ROLE_EDITOR, whatever they see. Approve, protect labels and move protected ones = ROLE_APPROVER.
  * Take protection off = ROLE_ADMIN, or whoever writes and approves could publish alone. Give away
- * (owner, department, archive) = ROLE_ADMIN or the owner with ROLE_EDITOR. The local administrator
- * may all of it but approve: an approval has a person's name. What one may not see does not exist
- * (ERR_NOT_FOUND); what one may not do is ERR_DENIED. Including a template needs the author to see
- * it; whoever runs the result need
- * not.
+ * (owner, department, archive) = ROLE_ADMIN or the owner with ROLE_EDITOR. A template goes to
+ * everybody, or to the department of whoever creates, forks or gives it, one above or one below
+ * that; a new one belongs to whoever creates it. Only ROLE_ADMIN names other departments, and other
+ * owners of new ones. The local administrator may all of it but approve: an approval has a person's
+ * name. What one may not see does not exist (ERR_NOT_FOUND); what one may not do is ERR_DENIED.
+ * Including a template needs the author to see it; whoever runs the result need not.
  *
  * Every act is one transaction with its audit row ("template.save", "label.move", …). Rows carry a
  * revision; acts take the one that was read and fail with ERR_STALE "changed meanwhile" when it

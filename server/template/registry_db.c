@@ -79,24 +79,28 @@ bool rdb_sees_all(const struct principal *who)
     return !who || who->local || (who->roles & (ROLE_ADMIN | ROLE_AUDITOR));
 }
 
-bool rdb_sees(struct store_db *db, const struct principal *who, int64_t owner_id,
-              int64_t department_id, bool *sees, struct err *e)
+/* *is = department `id` is `ancestor` or lies below it. */
+static bool within(struct store_db *db, int64_t id, int64_t ancestor, bool *is, struct err *e)
 {
     struct store_stmt *st;
     int64_t found;
-    *sees = rdb_sees_all(who) || department_id == 0 || owner_id == who->person_id ||
-            department_id == who->department_id;
-    if (*sees)
-        return true;
     if (!rdb_query(db,
                    "WITH RECURSIVE up(id) AS (SELECT ?1 UNION SELECT d.parent_id FROM department d"
                    " JOIN up ON d.id = up.id WHERE d.parent_id IS NOT NULL)"
                    " SELECT 1 FROM up WHERE id = ?2",
-                   &st, e, "ii", who->department_id, department_id) ||
+                   &st, e, "ii", id, ancestor) ||
         !store_first_int(st, 0, &found, e))
         return false;
-    *sees = found == 1;
+    *is = found == 1;
     return true;
+}
+
+bool rdb_sees(struct store_db *db, const struct principal *who, int64_t owner_id,
+              int64_t department_id, bool *sees, struct err *e)
+{
+    *sees = rdb_sees_all(who) || department_id == 0 || owner_id == who->person_id ||
+            department_id == who->department_id;
+    return *sees || within(db, who->department_id, department_id, sees, e);
 }
 
 bool rdb_check_ids(struct store_db *db, int64_t person_id, int64_t department_id, struct err *e)
@@ -123,6 +127,24 @@ bool rdb_may_write(const struct principal *who, struct err *e)
 {
     if (!who->local && !(who->roles & ROLE_EDITOR))
         FAIL(e, ERR_DENIED, "this needs the role of a prompt editor");
+    return true;
+}
+
+bool rdb_may_give(struct store_db *db, const struct principal *who, int64_t owner_id,
+                  int64_t department_id, struct err *e)
+{
+    bool above, below = false;
+    if (who->local || (who->roles & ROLE_ADMIN))
+        return true;
+    if (owner_id && owner_id != who->person_id)
+        FAIL(e, ERR_DENIED, "only an administrator makes templates for somebody else");
+    if (!department_id)
+        return true;
+    if (!within(db, who->department_id, department_id, &above, e) ||
+        (!above && !within(db, department_id, who->department_id, &below, e)))
+        return false;
+    if (!above && !below)
+        FAIL(e, ERR_DENIED, "a template goes to everybody, your department, one above or one below it");
     return true;
 }
 

@@ -63,6 +63,9 @@ bool rdb_check_ids(struct store_db *db, int64_t person_id, int64_t department_id
 
 /* ERR_DENIED without the role. */
 bool rdb_may_write(const struct principal *who, struct err *e) WARN_UNUSED;
+/* May a template go from them to this department? `owner_id` of a new one, 0 = as it is. */
+bool rdb_may_give(struct store_db *db, const struct principal *who, int64_t owner_id,
+                  int64_t department_id, struct err *e) WARN_UNUSED;
 bool rdb_may_approve(const struct principal *who, struct err *e) WARN_UNUSED;
 
 /* ---- versions -------------------------------------------------------------------------------- */
