@@ -163,6 +163,22 @@ ok 'done' template delete works/handover2 1
 refused 'no version 1' template diff works/handover2 1 latest
 [ -n "$(find "$work/exported" -name 'notice*' | head -1)" ] || fail "nothing was exported"
 
+# who sees it: a department, everybody again; in the archive and back
+ok 'Works' template change works/handover2 --department Works/三号线
+ok '' template change works/handover2 --department none
+grep -q 'department_id  *-$' "$work/reply" || fail "the template is not open to everybody"
+ok 'archived  *true' template archive works/handover2
+ok 'archived  *false' template change works/handover2 --archived off
+refused 'on, off' template change works/handover2 --archived none
+
+# nothing to change is said before anything is asked
+for verb in 'user change wang.wei' 'key change 2' 'template change works/handover2' \
+    'dept policy Works' 'quota set person wang.wei' 'user change nobody'; do
+    # shellcheck disable=SC2086 # words
+    refused 'nothing to change: give --' $verb
+done
+LC_ALL=zh_CN.UTF-8 refused '请给出 --name、' user change wang.wei
+
 # ---- usage and audit
 ok '三号线' usage totals --by department
 grep -q '[0-9]\.[0-9][0-9]' "$work/reply" && fail "mean times have too many digits"

@@ -43,7 +43,8 @@ static const struct remote_verb verbs[] = {
     {"enable", "PATH|ID", "takes members again", "启用", .min_args = 1, .max_args = 1,
      .fixed = "{\"disabled\": false}", CHANGE},
     {"policy", "PATH|ID [--keep-prompts on|off] [--keep-days N]", "what is kept of requests",
-     "请求内容保留策略", .options = "keep-prompts keep-days", .min_args = 1, .max_args = 1, CHANGE},
+     "请求内容保留策略", .options = "keep-prompts keep-days", .needs_option = true, .min_args = 1,
+     .max_args = 1, CHANGE},
 };
 
 const struct remote_noun ctl_dept = {

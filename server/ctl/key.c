@@ -136,8 +136,8 @@ static const struct remote_verb verbs[] = {
     {"show", "KEY|ID", "one key", "查看密钥", ONE, .method = "GET", .path = "keys/{key}",
      .columns = details},
     {"change", "KEY|ID [--scopes ...] [--expires DATE]", "what it may be used for", "修改用途限制",
-     .options = LIMITS, ONE, .method = "PATCH", .path = "keys/{key}", .revised = true,
-     .columns = details},
+     .options = LIMITS, .needs_option = true, ONE, .method = "PATCH", .path = "keys/{key}",
+     .revised = true, .columns = details},
     {"revoke", "KEY|ID", "ends a key for good", "永久吊销", ONE, .method = "DELETE",
      .path = "keys/{key}", .columns = details},
 };

@@ -131,7 +131,7 @@ static const struct remote_verb verbs[] = {
      "设置限额：" SUBJECT_ZH "；未给出的保持不变",
      .options = "requests-per-minute tokens-per-minute parallel tokens-per-day tokens-per-month "
                 "soft calendar",
-     .min_args = 2, .max_args = 2, .run = set},
+     .needs_option = true, .min_args = 2, .max_args = 2, .run = set},
     {"delete", "KIND SUBJECT", "takes all limits away of a " SUBJECT_EN,
      "取消全部限额：" SUBJECT_ZH, .min_args = 2,
      .max_args = 2, .run = end},

@@ -412,7 +412,8 @@ static json_t *json_value(struct remote *r, const struct remote_option *o, const
     int64_t n = 0;
     if (o->kind == REMOTE_TEXT)
         return json_string(text);
-    if (!strcmp(text, "none") || (o->kind == REMOTE_LIST && !strcmp(text, "all")))
+    if ((o->kind != REMOTE_SWITCH && !strcmp(text, "none")) ||
+        (o->kind == REMOTE_LIST && !strcmp(text, "all")))
         return json_null();
     switch (o->kind) {
     case REMOTE_FLAG:
@@ -713,6 +714,30 @@ static void release(struct remote *r)
     client_close(&r->client);
 }
 
+static bool any_option(const struct remote *r)
+{
+    for (size_t i = 0; i < r->noun->n_options; i++)
+        if (r->value[i] || r->flag[i])
+            return true;
+    return false;
+}
+
+/* Names the options that there are; nothing was asked of the server. */
+static int nothing_to_change(struct remote *r)
+{
+    struct buf names;
+    buf_init(&names, PATH_BYTES);
+    for (size_t i = 0; i < r->noun->n_options; i++)
+        if (in_words(r->verb->options, r->noun->options[i].name))
+            buf_printf(&names, "%s--%s", names.len ? lang_pick(", ", "、") : "",
+                       r->noun->options[i].name);
+    int status = args_wrong(
+        &r->command, lang_pick("nothing to change: give %s", "没有要修改的内容：请给出 %s"),
+        buf_str(&names));
+    buf_release(&names);
+    return status;
+}
+
 static int run_verb(struct remote *r)
 {
     struct err e = ERR_INIT;
@@ -777,6 +802,8 @@ int remote_run(const struct ctl_command *self, int argc, char **argv)
     }
     if (r.n_args < r.verb->min_args)
         return args_wrong(&r.command, lang_pick("it takes: %s", "参数：%s"), r.verb->synopsis);
+    if (r.verb->needs_option && !any_option(&r))
+        return nothing_to_change(&r);
     int status = run_verb(&r);
     release(&r);
     return status;

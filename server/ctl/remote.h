@@ -45,6 +45,7 @@ struct remote_option {
 struct remote_verb {
     const char *name, *synopsis, *summary_en, *summary_zh;
     const char *options; /* names, by blanks; NULL = none */
+    bool needs_option;   /* one of them at least: without any there is nothing to do */
     unsigned min_args, max_args;
 
     /* "users/{person}/unlock": braces take the next argument, resolved when they name a kind, else as

@@ -34,6 +34,8 @@ static const struct remote_option options[] = {
      "采用 labels.json 中的审批状态"},
     {"without-run", REMOTE_FLAG, "without_run", NULL, "approve although no test set has passed",
      "测试集未通过也批准"},
+    {"archived", REMOTE_SWITCH, "archived", "on|off", "neither listed nor used; off: again",
+     "归档后不再列出和使用；off 恢复"},
     {"permille", REMOTE_NUMBER, "permille", "N", "share of the callers, of 1000", "调用方的千分比"},
 };
 
@@ -538,9 +540,10 @@ static const struct remote_verb verbs[] = {
     {"fork", "NAME NEW-NAME [VERSION|LABEL] [--owner LOGIN] [--department PATH]",
      "a new template from a version", "从一个版本派生新模板", .options = "owner department",
      .min_args = 2, .max_args = 3, .run = fork_version},
-    {"change", "NAME [--tags A,B] [--owner LOGIN] [--department PATH]",
-     "tags, owner, who sees it", "修改标签词、所有者或可见部门", .options = "tags owner department",
-     .min_args = 1, .max_args = 1, .method = "PATCH", .path = "templates/{name}", .revised = true},
+    {"change", "NAME [--tags A,B] [--owner LOGIN] [--department PATH|none] [--archived on|off]",
+     "tags, owner, who sees it, archive", "修改标签词、所有者、可见部门或归档",
+     .options = "tags owner department archived", .needs_option = true, .min_args = 1,
+     .max_args = 1, .method = "PATCH", .path = "templates/{name}", .revised = true},
     {"lint", "FILE.prompt", "what a save would say", "检查文件而不保存", .min_args = 1, .max_args = 1,
      .run = lint},
     {"review", "NAME VERSION request|approve|reject [--note T]",
