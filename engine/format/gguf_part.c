@@ -572,11 +572,26 @@ static bool part_read(struct gguf_part *p, struct err *e)
            tensors_read(p, &r, n_tensors, alignment, e);
 }
 
+/* Who gave the path wants to see all of it, or its end. Returns false. */
+static bool fail_to_map(struct err *e, const char *path)
+{
+    char text[160];
+    size_t len = strlen(path);
+    const char *from = len < sizeof text - 20 ? path : path + len - (sizeof text - 20);
+    while (from > path && ((unsigned char)*from & 0xc0) == 0x80)
+        from++;
+    return err_prefix(e, "%s", log_quote(text, sizeof text, from));
+}
+
 bool gguf_part_open(const char *path, struct gguf_part *p, struct err *e)
 {
     *p = (struct gguf_part){.path = mem_strdup(path)};
-    if (map_open(path, &p->map, e) && part_read(p, e))
+    if (!map_open(path, &p->map, e))
+        fail_to_map(e, path);
+    else if (part_read(p, e))
         return true;
+    else
+        gguf_fail_in_file(e, path);
     gguf_part_close(p);
-    return gguf_fail_in_file(e, path);
+    return false;
 }

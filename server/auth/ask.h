@@ -9,8 +9,8 @@
 
 #include "base/err.h"
 
-/* A line of standard input when that is no terminal; else what is typed behind `prompt`. Without its line
- * end. The caller wipes `out`. ERR_ARG: nothing came, or `size` bytes do not hold it; ERR_IO. */
+/* A line of standard input when that is no terminal; else what is typed behind `prompt`. Without its
+ * line end. The caller wipes `out`. ERR_ARG: nothing came, or `size` bytes do not hold it; ERR_IO. */
 bool ask_password(const char *prompt, char *out, size_t size, struct err *e) WARN_UNUSED;
 
 #endif
