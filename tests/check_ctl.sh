@@ -59,19 +59,24 @@ field() {
 }
 
 # ---- help and complaints ----
-run 0 --help && has out 'usage: seekctl COMMAND' && has out 'bench'
+run 0 --help && has out 'Usage: seekctl COMMAND' && has out 'bench'
 run 0 --version && has out '^seekctl [0-9]'
 for command in generate tokenize inspect device logits bench; do
-    run 0 $command --help && has out "usage: seekctl $command"
+    run 0 $command --help && has out "Usage: seekctl $command"
     language=zh_CN.UTF-8
     run 0 $command --help && has out '用法'
     language=C
 done
-run 2 && has err 'usage: seekctl COMMAND'
+run 2 && has err 'Usage: seekctl COMMAND'
+run 0 -h && has out 'Usage: seekctl COMMAND'
+run 0 help generate && has out 'Usage: seekctl generate'
+run 0 help user create && has out 'Usage: seekctl user create'
+run 0 generate -h && has out 'Usage: seekctl generate'
 complains 2 'unknown command "fly"' fly
 complains 2 'unknown option --wings' generate --wings 2
 complains 2 'MODEL\|--model' generate --prompt x
 complains 2 '--prompt' generate --model "$model"
+complains 2 '--model FILE and --prompt TEXT' generate
 complains 2 'from 0 to 2, not "9"' generate --model "$model" --prompt x --temperature 9
 complains 2 'not "-1"' generate --model "$model" --prompt x --max-tokens -1
 complains 2 'not "12x"' bench --model "$model" --gen 12x

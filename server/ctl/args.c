@@ -25,13 +25,18 @@ static void print_option(const struct args_option *o)
     printf("  %-24s %s\n", left, lang_pick(o->help_en, o->help_zh));
 }
 
+bool args_is_help(const char *word)
+{
+    return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
 static void print_help(const struct ctl_command *cmd, const struct args_option *options, size_t n)
 {
-    printf("%s: seekctl %s %s\n\n%s\n\n", lang_pick("usage", "用法"), cmd->name, cmd->synopsis,
+    printf("%sseekctl %s %s\n\n%s\n\n", lang_pick("Usage: ", "用法："), cmd->name, cmd->synopsis,
            lang_pick(cmd->summary_en, cmd->summary_zh));
     for (size_t i = 0; i < n; i++)
         print_option(&options[i]);
-    printf("  %-24s %s\n", "--help", lang_pick("print this text", "显示本说明"));
+    printf("  %-24s %s\n", "--help, -h", lang_pick("print this text", "显示本说明"));
 }
 
 int args_wrong(const struct ctl_command *cmd, const char *fmt, ...)
@@ -195,7 +200,7 @@ enum args_result args_parse(const struct ctl_command *cmd, const struct args_opt
     bool only_rest = false;
     *n_rest = 0;
     for (int i = 0; i < argc; i++) {
-        if (!only_rest && !strcmp(argv[i], "--help")) {
+        if (!only_rest && args_is_help(argv[i])) {
             print_help(cmd, options, n_options);
             return ARGS_HELP;
         }

@@ -25,6 +25,9 @@ struct args_option {
     const char *help_en, *help_zh;
 };
 
+/* --help or -h. */
+bool args_is_help(const char *word);
+
 enum args_result { ARGS_RUN, ARGS_HELP, ARGS_WRONG };
 
 /* Fills the options' values and collects at most max_rest positional arguments. ARGS_HELP: --help was

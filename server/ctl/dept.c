@@ -48,6 +48,6 @@ static const struct remote_verb verbs[] = {
 };
 
 const struct remote_noun ctl_dept = {
-    {"dept", "VERB ...", "departments of a running server", "部门管理（连接运行中的服务器）",
-     remote_run},
+    {"dept", "VERB ...", "Manages the departments of a running server.",
+     "管理部门（连接运行中的服务器）。", remote_run},
     REMOTE_TABLE(verbs), REMOTE_TABLE(options)};

@@ -216,6 +216,9 @@ static int run(const struct ctl_command *self, int argc, char **argv)
         args_parse(self, options, sizeof options / sizeof options[0], argc, argv, NULL, 0, &n_rest);
     if (r != ARGS_RUN)
         return r == ARGS_HELP ? CTL_OK : CTL_USAGE;
+    if (!job.prompt && !opt.model)
+        return args_wrong(self, "%s", lang_pick("--model FILE and --prompt TEXT are required",
+                                                "必须给出 --model 文件和 --prompt 文本"));
     if (!job.prompt)
         return args_wrong(self, "%s", lang_pick("--prompt TEXT is required", "必须给出 --prompt 文本"));
     if (job.system && !job.chat)

@@ -143,5 +143,6 @@ static const struct remote_verb verbs[] = {
 };
 
 const struct remote_noun ctl_key = {
-    {"key", "VERB ...", "API keys of a running server", "API 密钥管理（连接运行中的服务器）", remote_run},
+    {"key", "VERB ...", "Manages the API keys of a running server.",
+     "管理 API 密钥（连接运行中的服务器）。", remote_run},
     REMOTE_TABLE(verbs), REMOTE_TABLE(options)};

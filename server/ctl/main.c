@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/args.h"
 #include "ctl/command.h"
 #include "ctl/remote.h"
 #include "lang.h"
@@ -19,7 +20,7 @@ enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_help(FILE *out)
 {
-    fputs(lang_pick("usage: seekctl COMMAND [options]\n\n"
+    fputs(lang_pick("Usage: seekctl COMMAND [options]\n\n"
                     "Works with a language model on this machine, or administers a running seekd.\n\n",
                     "用法：seekctl 命令 [选项]\n\n在本机直接使用语言模型，或管理运行中的 seekd。\n\n"),
           out);
@@ -31,6 +32,14 @@ static void print_help(FILE *out)
           out);
 }
 
+/* "seekctl help NAME [VERB]" is "seekctl NAME [VERB] --help". */
+static void move_help(int argc, char **argv)
+{
+    static char option[] = "--help";
+    memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof *argv);
+    argv[argc - 1] = option;
+}
+
 int main(int argc, char **argv)
 {
     lang_init();
@@ -38,7 +47,9 @@ int main(int argc, char **argv)
         print_help(stderr);
         return CTL_USAGE;
     }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+    if (!strcmp(argv[1], "help"))
+        move_help(argc, argv);
+    if (args_is_help(argv[1])) {
         print_help(stdout);
         return CTL_OK;
     }

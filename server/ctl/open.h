@@ -18,7 +18,7 @@ struct ctl_engine {
 /* Rows for --model and --device, and for the sizes that a command wants to offer. */
 #define CTL_OPTION_MODEL(e)                                                                        \
     {.name = "model", .kind = ARGS_STRING, .value = &(e)->model, .meta = "FILE",                   \
-     .help_en = "GGUF file (any part of a split set)", .help_zh = "GGUF 文件（分片模型取任一分片）"}
+     .help_en = "GGUF file (any part of a split set)", .help_zh = "GGUF 文件（分卷时任一卷）"}
 #define CTL_OPTION_DEVICE(e)                                                                       \
     {.name = "device", .kind = ARGS_STRING, .value = &(e)->device, .meta = "D",                    \
      .help_en = "auto (default), vulkan or vulkan:N",                                              \

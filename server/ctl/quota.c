@@ -18,11 +18,11 @@ static const struct remote_option options[] = {
     {"requests-per-minute", REMOTE_NUMBER, "requests_per_minute", "N|none", "requests in 60 seconds",
      "每分钟请求数"},
     {"tokens-per-minute", REMOTE_NUMBER, "tokens_per_minute", "N|none", "tokens in 60 seconds",
-     "每分钟 token 数"},
+     "每分钟词元数"},
     {"parallel", REMOTE_NUMBER, "parallel", "N|none", "requests at once", "并发请求数"},
-    {"tokens-per-day", REMOTE_NUMBER, "tokens_per_day", "N|none", "tokens of a day", "每日 token 数"},
+    {"tokens-per-day", REMOTE_NUMBER, "tokens_per_day", "N|none", "tokens of a day", "每日词元数"},
     {"tokens-per-month", REMOTE_NUMBER, "tokens_per_month", "N|none", "tokens of a month",
-     "每月 token 数"},
+     "每月词元数"},
     {"soft", REMOTE_SWITCH, "soft", "on|off", "slow down above a limit instead of refusing",
      "超限时减速而不是拒绝"},
     {"calendar", REMOTE_CALENDAR, "calendar_id", "NAME|none", "count only in these hours",
@@ -33,11 +33,11 @@ static const struct table_column columns[] = {
     {"kind", "KIND", "对象", TABLE_TEXT},
     {"id", "ID", "编号", TABLE_TEXT},
     {"requests_per_minute", "REQ/MIN", "请求/分", TABLE_TEXT},
-    {"tokens_per_minute", "TOK/MIN", "token/分", TABLE_TEXT},
+    {"tokens_per_minute", "TOK/MIN", "词元/分", TABLE_TEXT},
     {"parallel", "PARALLEL", "并发", TABLE_TEXT},
-    {"tokens_per_day", "TOK/DAY", "token/日", TABLE_TEXT},
+    {"tokens_per_day", "TOK/DAY", "词元/日", TABLE_TEXT},
     {"used.tokens_per_day", "USED", "已用", TABLE_TEXT},
-    {"tokens_per_month", "TOK/MONTH", "token/月", TABLE_TEXT},
+    {"tokens_per_month", "TOK/MONTH", "词元/月", TABLE_TEXT},
     {"used.tokens_per_month", "USED", "已用", TABLE_TEXT},
     {"soft", "SOFT", "软限制", TABLE_YES},
     {"calendar_id", "CALENDAR", "日历", TABLE_TEXT},
@@ -138,7 +138,8 @@ static const struct remote_verb verbs[] = {
 };
 
 const struct remote_noun ctl_quota = {
-    {"quota", "VERB ...", "limits of keys, persons and departments", "密钥、人员、部门的限额", remote_run},
+    {"quota", "VERB ...", "Sets the limits of keys, persons and departments.",
+     "设置密钥、人员、部门的限额。", remote_run},
     REMOTE_TABLE(verbs), REMOTE_TABLE(options)};
 
 /* ---- calendars -------------------------------------------------------------------------------- */
@@ -214,5 +215,6 @@ static const struct remote_verb calendar_verbs[] = {
 };
 
 const struct remote_noun ctl_calendar = {
-    {"calendar", "VERB ...", "hours in which limits count", "限额生效的工作时段", remote_run},
+    {"calendar", "VERB ...", "Manages the hours in which limits count.",
+     "管理限额生效的工作时段。", remote_run},
     REMOTE_TABLE(calendar_verbs), REMOTE_TABLE(calendar_options)};

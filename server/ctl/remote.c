@@ -750,7 +750,7 @@ static void print_verbs(const struct remote_noun *noun, FILE *out)
 {
     const char *name = noun->command.name;
     size_t width = 0;
-    fprintf(out, "%s: seekctl %s %s\n\n%s\n\n", lang_pick("usage", "用法"), name,
+    fprintf(out, "%sseekctl %s %s\n\n%s\n\n", lang_pick("Usage: ", "用法："), name,
             lang_pick("VERB [arguments] [options]", "动作 [参数] [选项]"),
             lang_pick(noun->command.summary_en, noun->command.summary_zh));
     for (size_t i = 0; i < noun->n_verbs; i++) {
@@ -779,7 +779,7 @@ int remote_run(const struct ctl_command *self, int argc, char **argv)
     struct remote r = {.noun = (const struct remote_noun *)self};
     struct args_option options[MAX_OPTIONS + COMMON];
     bool single = r.noun->n_verbs == 1 && !*r.noun->verbs[0].name;
-    if (!single && (argc < 1 || !strcmp(argv[0], "--help"))) {
+    if (!single && (argc < 1 || args_is_help(argv[0]))) {
         print_verbs(r.noun, argc < 1 ? stderr : stdout);
         return argc < 1 ? CTL_USAGE : CTL_OK;
     }

@@ -581,6 +581,6 @@ static const struct remote_verb verbs[] = {
 };
 
 const struct remote_noun ctl_template = {
-    {"template", "VERB ...", "the prompt registry of a running server",
-     "提示词模板（连接运行中的服务器）", remote_run},
+    {"template", "VERB ...", "Manages the prompt registry of a running server.",
+     "管理提示词模板（连接运行中的服务器）。", remote_run},
     REMOTE_TABLE(verbs), REMOTE_TABLE(options)};

@@ -69,7 +69,7 @@ static int run(const struct ctl_command *self, int argc, char **argv)
     const struct args_option options[] = {
         {.name = "model", .kind = ARGS_STRING, .value = &model, .meta = "FILE",
          .help_en = "GGUF file (any part of a split set); its weights are not read",
-         .help_zh = "GGUF 文件（分片模型取任一分片）；不读取权重"},
+         .help_zh = "GGUF 文件（分卷时任一卷）；不读取权重"},
         {.name = "special", .kind = ARGS_FLAG, .value = &special,
          .help_en = "recognise control tokens in the text", .help_zh = "识别文本中的控制词元"},
         {.name = "bos", .kind = ARGS_FLAG, .value = &bos,

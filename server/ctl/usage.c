@@ -81,7 +81,7 @@ static int text(struct remote *r)
 #define WHOSE "department person key template model"
 static const struct remote_verb usage_verbs[] = {
     {"totals", "[--from D] [--to D] [--by WHAT] [--split PERIOD]", "requests and tokens, added up",
-     "请求与 token 汇总", .options = "from to by split csv limit " WHOSE, .method = "GET",
+     "请求与词元汇总", .options = "from to by split csv limit " WHOSE, .method = "GET",
      .path = "usage/totals", .list = true, .csv = true, .columns = total_columns},
     {"requests", "[--from D] [--to D] [--person LOGIN]", "requests, newest first", "请求明细，最新在前",
      .options = "from to status csv limit " WHOSE, .method = "GET", .path = "usage/requests",
@@ -91,7 +91,7 @@ static const struct remote_verb usage_verbs[] = {
 };
 
 const struct remote_noun ctl_usage = {
-    {"usage", "VERB ...", "the usage ledger of a running server", "用量账本（连接运行中的服务器）",
+    {"usage", "VERB ...", "Reads the usage ledger of a running server.", "查看用量账本（连接运行中的服务器）。",
      remote_run},
     REMOTE_TABLE(usage_verbs), REMOTE_TABLE(usage_options)};
 
@@ -161,6 +161,7 @@ static const struct remote_verb audit_verbs[] = {
 };
 
 const struct remote_noun ctl_audit = {
-    {"audit", "VERB ...", "the audit log of a running server", "审计日志（连接运行中的服务器）",
+    {"audit", "VERB ...", "Reads and checks the audit log of a running server.",
+     "查看并校验审计日志（连接运行中的服务器）。",
      remote_run},
     REMOTE_TABLE(audit_verbs), REMOTE_TABLE(audit_options)};

@@ -90,5 +90,6 @@ static const struct remote_verb verbs[] = {
 };
 
 const struct remote_noun ctl_user = {
-    {"user", "VERB ...", "persons of a running server", "人员管理（连接运行中的服务器）", remote_run},
+    {"user", "VERB ...", "Manages the persons of a running server.",
+     "管理人员（连接运行中的服务器）。", remote_run},
     REMOTE_TABLE(verbs), REMOTE_TABLE(options)};
