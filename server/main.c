@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "data.h"
 #include "engine.h"
 #include "http/http.h"
@@ -248,14 +249,22 @@ static bool open_keys(struct process *me, struct err *e)
 
 /* ---- the model -------------------------------------------------------------------------------- */
 
-/* Names with odd characters would be hard to type; they become '-'. */
+/* What the administrator names is taken as it is (settings_check); in the file's own name characters
+ * that an id cannot hold become '-'. */
 static char *model_id(const struct settings *s, const struct engine_info *info)
 {
     const char *name = *s->model_name ? s->model_name : info->model_name;
+    size_t n = strlen(name);
     char *id = mem_strdup(*name ? name : "model");
-    for (char *p = id; *p; p++)
-        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f || strchr("\"\\?#%", *p))
+    if (n > API_MODEL_ID_BYTES)
+        id[utf8_cut(id, API_MODEL_ID_BYTES)] = '\0';
+    for (char *p = id; *p; p += n) {
+        n = api_model_id_char(p, strlen(p));
+        if (!n) {
             *p = '-';
+            n = 1;
+        }
+    }
     return id;
 }
 

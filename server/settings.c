@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/api.h"
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -484,11 +485,28 @@ bool settings_choose_model(struct settings *s)
     return true;
 }
 
+static bool check_model_name(const char *name, struct err *e)
+{
+    size_t len = strlen(name);
+    if (len > API_MODEL_ID_BYTES)
+        FAIL(e, ERR_ARG, "model_name must have at most %d bytes", (int)API_MODEL_ID_BYTES);
+    for (size_t at = 0; at < len;) {
+        size_t n = api_model_id_char(name + at, len - at);
+        if (!n)
+            FAIL(e, ERR_ARG, "model_name must be UTF-8 without blanks, control characters, quotes, "
+                 "\\, ?, # and %%; the character at byte %zu is not possible", at + 1);
+        at += n;
+    }
+    return true;
+}
+
 bool settings_check(const struct settings *s, struct err *e)
 {
     struct listen_address a;
     if (!*s->model)
         FAIL(e, ERR_ARG, "no model given; use --model FILE.gguf");
+    if (!check_model_name(s->model_name, e))
+        return false;
     if (!listen_parse(s->listen, &a, e))
         return err_prefix(e, "listen");
     if (s->no_auth && !a.loopback)

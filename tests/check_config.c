@@ -214,6 +214,35 @@ START_TEST(checks_between_options)
 }
 END_TEST
 
+START_TEST(names_of_the_model)
+{
+    static const char *const right[] = {"deepseek-ai/DeepSeek-V3", "演示模型", "a:b+c,d(e)=f", "é"};
+    static const char *const wrong[] = {"two words", "q\"", "it's", "a?b", "a#b", "50%", "a\\b",
+                                        "\xff", "cut\xe6\xbc", "a\tb", "\x7f",
+                                        "\xe3\x80\x80", "\xc2\x85"};
+    struct err e = ERR_INIT;
+    enum settings_action action;
+    ck_assert(read_args(ARGS("--model=x"), &action, &e));
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
+        ck_assert(read_args(ARGS("--model-name", right[i]), &action, &e));
+        ck_assert_msg(settings_check(&settings, &e), "%s: %s", right[i], e.msg);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ck_assert(read_args(ARGS("--model-name", wrong[i]), &action, &e));
+        ck_assert_msg(!settings_check(&settings, &e), "accepted: %s", wrong[i]);
+        ck_assert_ptr_nonnull(strstr(e.msg, "model_name must be UTF-8"));
+    }
+    char longest[202];
+    memset(longest, 'n', 201);
+    longest[201] = '\0';
+    ck_assert(read_args(ARGS("--model-name", longest), &action, &e));
+    ck_assert(!settings_check(&settings, &e));
+    longest[200] = '\0';
+    ck_assert(read_args(ARGS("--model-name", longest), &action, &e));
+    ck_assert(settings_check(&settings, &e));
+}
+END_TEST
+
 START_TEST(reload_takes_over_what_it_can)
 {
     struct err e = ERR_INIT;
@@ -414,7 +443,8 @@ static Suite *make_suite(void)
         (const TTest *const[]){file_sets_values, file_errors_name_the_line,
                                printed_file_reads_back, NULL},
         (const TTest *const[]){arguments_win_over_the_file, argument_errors, commands,
-                               checks_between_options, reload_takes_over_what_it_can,
+                               checks_between_options, names_of_the_model,
+                               reload_takes_over_what_it_can,
                                help_in_two_languages, NULL},
         (const TTest *const[]){addresses, clients_get_an_address_they_can_use,
                                taken_port_is_an_error, NULL},

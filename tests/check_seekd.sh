@@ -98,6 +98,17 @@ grep -q '"chat.completion"' "$work/reply" || fail "the curl line to paste gets n
 stop INT
 ! grep -q "$key" "$work/err" || fail "the key stands in the log"
 
+# ---- a name of the model in any language
+start --no-auth --model-name 演示/模型
+expect "$(status "$url/models/%E6%BC%94%E7%A4%BA/%e6%a8%a1%e5%9e%8b")" 200 "the model by its name"
+grep -q '"id":"演示/模型"' "$work/reply" || fail "the model's name has changed"
+expect "$(status "$url/models/%E6%BC%94%E7%A4%BA%2F%e6%a8%a1%e5%9e%8b")" 200 "with an encoded slash"
+expect "$(status "$url/models/%E6%BC%94")" 404 "a model that is not there"
+stop
+rc=0
+"$bin" --model scripted.gguf --model-name 'a b' >"$work/out" 2>"$work/err" || rc=$?
+expect "$rc" 64 "a name with a blank"
+
 # ---- a limit of file sizes: acts fail as on a full disk, and succeed when it is lifted
 start --data-dir "$work/data"
 admin="$bin_ctl dept create --data-dir $work/data"

@@ -141,6 +141,13 @@ enum api_health { API_HEALTH_LOADING, API_HEALTH_SERVING, API_HEALTH_STOPPING };
 void api_health(enum api_health state, const struct api_model *model, uint64_t done_bytes,
                 uint64_t total_bytes, struct api_answer *answer);
 
+enum { API_MODEL_ID_BYTES = 200 }; /* a longer id would not fit everywhere it is named */
+
+/* Bytes of the character at `s` (len >= 1) when the id of a model may hold it, else 0: any of UTF-8 but
+ * blanks, control characters, quotes and what paths and queries of URLs give a meaning (\ ? # %). A
+ * slash is fine. */
+size_t api_model_id_char(const char *s, size_t len);
+
 /* Checks the request's "model" against the one loaded; NULL (not given) is fine. */
 bool api_check_model(const struct api_model *m, const char *wanted, struct api_error *e)
     WARN_UNUSED;

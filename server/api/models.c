@@ -17,6 +17,23 @@ enum { STALLED_US = 125000000 };
 
 /* ---- models ----------------------------------------------------------------------------------- */
 
+/* Blanks, line ends and controls beyond ASCII, and the replacement character. */
+static bool is_odd(uint32_t c)
+{
+    return (c >= 0x80 && c <= 0xa0) || c == 0x1680 || c == 0x180e || (c >= 0x2000 && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202f) || (c >= 0x205f && c <= 0x206f) || c == 0x3000 ||
+           c == 0xfeff || c == 0xfffd;
+}
+
+size_t api_model_id_char(const char *s, size_t len)
+{
+    uint32_t c;
+    size_t n = utf8_decode(s, len, &c);
+    if (!n || c <= ' ' || c == 0x7f || is_odd(c) || (c < 0x80 && strchr("\"'`\\?#%", (int)c)))
+        return 0;
+    return n;
+}
+
 enum { NAME_SHOWN = 100 }; /* bytes of a name in a sentence */
 
 bool api_check_model(const struct api_model *m, const char *wanted, struct api_error *e)
