@@ -22,6 +22,7 @@
 #include "api/params.h"
 #include "api/prompt.h"
 #include "api/schema.h"
+#include "api/templates.h"
 #include "api/tokens.h"
 #include "app.h"
 #include "auth/key.h"
@@ -528,6 +529,7 @@ static void print_api_fields(void)
     schema_print(&PARAMS_CHAT_SCHEMA, stdout);
     schema_print(&PARAMS_RESPONSES_SCHEMA, stdout);
     schema_print(&PARAMS_COMPLETION_SCHEMA, stdout);
+    schema_print(&TEMPLATE_RUN_SCHEMA, stdout);
     schema_print(&TOKENIZE_SCHEMA, stdout);
     schema_print(&DETOKENIZE_SCHEMA, stdout);
 }

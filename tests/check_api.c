@@ -17,6 +17,7 @@
 #include "api/prompt.h"
 #include "api/schema.h"
 #include "api/stream.h"
+#include "api/templates.h"
 #include "api/tokens.h"
 #include "fake_engine.h"
 
@@ -304,8 +305,9 @@ END_TEST
 
 START_TEST(every_row_is_documented)
 {
-    static const struct schema *const all[] = {&PARAMS_CHAT_SCHEMA, &PARAMS_COMPLETION_SCHEMA,
-                                               &TOKENIZE_SCHEMA, &DETOKENIZE_SCHEMA};
+    static const struct schema *const all[] = {&PARAMS_CHAT_SCHEMA,     &PARAMS_RESPONSES_SCHEMA,
+                                               &PARAMS_COMPLETION_SCHEMA, &TEMPLATE_RUN_SCHEMA,
+                                               &TOKENIZE_SCHEMA,        &DETOKENIZE_SCHEMA};
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
@@ -320,10 +322,15 @@ START_TEST(every_row_is_documented)
             ck_assert_msg(strstr(text, want) != NULL, "%s", row->name);
             ck_assert_msg(row->type != SCHEMA_CUSTOM || (row->parse && row->values), "%s",
                           row->name);
+            ck_assert_msg(row->type != SCHEMA_ELSEWHERE || row->values, "%s", row->name);
             for (size_t g = 0; g < f; g++)
                 ck_assert_str_ne(row->name, all[i]->fields[g].name);
         }
     }
+    ck_assert_ptr_nonnull(strstr(text, "| `messages` | array of {role, content} | required without "
+                                       "`prompt` |"));
+    ck_assert_ptr_nonnull(strstr(text, "| `prompt` | {id, version or label, variables} | - |"));
+    ck_assert_ptr_nonnull(strstr(text, "## POST /v1/templates/{name}/run"));
     free(text);
 }
 END_TEST

@@ -91,7 +91,7 @@ static json_t *body_schema(const struct schema *schema)
         put_description(s, f);
         put_default(s, f);
         json_object_set_new(properties, f->name, s);
-        if (f->required)
+        if (f->required && !f->fallback)
             json_array_append_new(required, json_string(f->name));
     }
     json_t *out = json_pack("{s:s, s:o}", "type", "object", "properties", properties);

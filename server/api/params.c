@@ -406,10 +406,10 @@ static bool parse_top_logprobs(const struct schema_field *f, const json_t *v, vo
 
 static const struct schema_field chat_fields[] = {
     {.name = "messages", .type = SCHEMA_CUSTOM, .parse = parse_json, AT(messages),
-     .required = true, .values = "array of {role, content}",
+     .required = true, .values = "array of {role, content}", .fallback = "required without `prompt`",
      .doc = "roles system, developer, user, assistant; content is a string or a list of text parts"},
-    {.name = "prompt", .type = SCHEMA_IGNORED, /* read before the fields: api/use.h */
-     .doc = "a template in front of the messages: {id, version or label, variables}"},
+    {.name = "prompt", .type = SCHEMA_ELSEWHERE, /* api/use.h */
+     .values = "{id, version or label, variables}", .doc = "a template in front of the messages"},
     COMMON_FIELDS,
     THINKING_FIELDS,
     {.name = "logprobs", .type = SCHEMA_BOOL, AT(logprobs), .fallback = "false",
@@ -431,8 +431,8 @@ static const struct schema_field responses_fields[] = {
      .doc = "may be left out with a prompt; content is a string or a list of text parts"},
     {.name = "instructions", .type = SCHEMA_STRING, .min = 0, .max = INT32_MAX, AT(instructions),
      .doc = "a system message in front of the input"},
-    {.name = "prompt", .type = SCHEMA_IGNORED, /* read before the fields: api/use.h */
-     .doc = "a template in front of all: {id, version or label, variables}"},
+    {.name = "prompt", .type = SCHEMA_ELSEWHERE, /* api/use.h */
+     .values = "{id, version or label, variables}", .doc = "a template in front of all"},
     {.name = "max_output_tokens", .type = SCHEMA_INT, .min = 1, .max = INT32_MAX,
      AT(max_completion_tokens), .fallback = "until the context is full",
      .doc = "new tokens at most, reasoning included; cut to the context"},

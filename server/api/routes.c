@@ -28,6 +28,7 @@ static const struct route rows[] = {
     {"POST", "/v1/templates/{name}/run", .access = ROUTE_OBJECT, .object = AUTHORITY_TEMPLATE,
      .verb = AUTHORITY_READ, .place = ROUTE_WORKER, .needs_model = true, .needs_database = true,
      .body_bytes = (size_t)ROUTE_BODY_API, .handler = api_template_run,
+     .body = &TEMPLATE_RUN_SCHEMA,
      .summary = "A chat whose prompt is a template: {version or label, variables, ...}"},
     {"GET", "/api/public/v2/prompts", .access = ROUTE_OBJECT, .object = AUTHORITY_TEMPLATE,
      .verb = AUTHORITY_READ, .place = ROUTE_WORKER, .needs_database = true,

@@ -184,6 +184,9 @@ static void print_range(const struct schema_field *f, FILE *out)
     case SCHEMA_REFUSED:
         fputs("refused", out);
         break;
+    case SCHEMA_ELSEWHERE:
+        fputs(f->values, out);
+        break;
     default:
         fputs("ignored", out);
         break;
@@ -197,8 +200,8 @@ void schema_print(const struct schema *s, FILE *out)
         const struct schema_field *f = &s->fields[i];
         fprintf(out, "| `%s` | ", f->name);
         print_range(f, out);
-        fprintf(out, " | %s | %s |\n", f->required ? "required" : f->fallback ? f->fallback : "-",
-                f->doc ? f->doc : "");
+        const char *otherwise = f->required ? "required" : "-";
+        fprintf(out, " | %s | %s |\n", f->fallback ? f->fallback : otherwise, f->doc ? f->doc : "");
     }
     fputs("\nFields not listed are accepted and ignored.\n\n", out);
 }

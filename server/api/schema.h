@@ -21,6 +21,7 @@ enum schema_type {
     SCHEMA_STRING,  /* -> const char *, borrowed from the JSON; min..max bytes */
     SCHEMA_CUSTOM,  /* parse() decides */
     SCHEMA_IGNORED, /* accepted, has no effect here */
+    SCHEMA_ELSEWHERE, /* read by the handler before the fields; `values` says what it accepts */
     SCHEMA_FIXED,   /* only the JSON value in `values` is possible, anything else is refused */
     SCHEMA_REFUSED, /* changes the meaning and is not supported: 400 unless false, 0, "" or empty */
     SCHEMA_TYPE_COUNT
@@ -33,7 +34,9 @@ struct schema_field {
     size_t offset;        /* of the member in the target struct */
     bool required;
     const char *values;   /* allowed values in words, or the JSON of SCHEMA_FIXED */
-    const char *fallback; /* default, as documentation text; the target holds it beforehand */
+    /* Default, as documentation text; the target holds it beforehand. Of a required field: when it may
+     * be left out all the same, because the handler puts it in. */
+    const char *fallback;
     const char *doc;
     /* Reads a non-null value into `target`. */
     bool (*parse)(const struct schema_field *f, const json_t *value, void *target,

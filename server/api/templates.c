@@ -5,12 +5,28 @@
 #include "api/templates.h"
 
 #include "api/chat.h"
+#include "api/schema.h"
 #include "api/use.h"
 #include "auth/authority.h"
 #include "auth/key.h"
 #include "service/service.h"
 
 /* ---- POST /v1/templates/{name}/run ------------------------------------------------------------ */
+
+static const struct schema_field run_fields[] = { /* those of `prompt`: api/use.h */
+    {.name = "version", .type = SCHEMA_ELSEWHERE, .values = "integer, or the same as a string",
+     .doc = "number of a version"},
+    {.name = "label", .type = SCHEMA_ELSEWHERE, .values = "string", .fallback = "production",
+     .doc = "label of a version, in place of its number"},
+    {.name = "variables", .type = SCHEMA_ELSEWHERE, .values = "object",
+     .doc = "values of the template's variables, by name"},
+    {.name = "messages", .type = SCHEMA_ELSEWHERE, .values = "array of {role, content}",
+     .doc = "what follows the template's own messages"},
+};
+
+const struct schema TEMPLATE_RUN_SCHEMA = {
+    "POST /v1/templates/{name}/run (with all other fields of POST /v1/chat/completions but prompt)",
+    run_fields, sizeof run_fields / sizeof run_fields[0]};
 
 /* A chat request whose prompt is the one in the path: {"version" | "label", "variables", ...fields of a
  * chat request}. */
