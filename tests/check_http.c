@@ -140,6 +140,20 @@ static int join(const struct buf *body, const char *path, char *out, size_t room
     return n;
 }
 
+/* Chunks whose choice holds a list at `path`. */
+static int count_lists(const struct buf *body, const char *path)
+{
+    int n = 0;
+    for (const char *p = buf_str(body); (p = strstr(p, "data: {")) != NULL;) {
+        p += 6;
+        json_t *v = json_loadb(p, (size_t)(strstr(p, "\n\n") - p), 0, NULL);
+        ck_assert_ptr_nonnull(v);
+        n += json_is_array(at(v, path));
+        json_decref(v);
+    }
+    return n;
+}
+
 /* ---- answers ---------------------------------------------------------------------------------- */
 
 START_TEST(whole_answer)
@@ -197,6 +211,30 @@ START_TEST(reasoning_is_separated)
     ck_assert_str_eq(text, "hm");
     join(&r.body, "choices/0/delta/content", text, sizeof text);
     ck_assert_str_eq(text, "yes");
+    http_reply_release(&r);
+    http_client_close(&c);
+    stop();
+}
+END_TEST
+
+/* Clients read choices[i].logprobs.content of every answer and chunk when they asked for it. */
+START_TEST(log_probabilities_without_content)
+{
+    struct http_options opt = test_options();
+    struct http_client c;
+    struct http_reply r;
+    char text[64];
+    test_server_start(&server, &opt, TEST_THINKING);
+    json_t *v = post(CHAT, chat("#reply=hmm#", ",\"logprobs\":true,\"max_tokens\":2"), 200);
+    expect_text(v, "choices/0/message/reasoning_content", "hm");
+    ck_assert(json_is_array(at(v, "choices/0/logprobs/content")));
+    ck_assert_uint_eq(json_array_size(at(v, "choices/0/logprobs/content")), 0);
+    json_decref(v);
+    open_stream(&c, "#reply=hm</think>ab#", ",\"logprobs\":true");
+    http_client_read(&c, &r, false, 5000);
+    int chunks = join(&r.body, "choices/0/logprobs/content/0/token", text, sizeof text);
+    ck_assert_int_eq(count_lists(&r.body, "choices/0/logprobs/content"), chunks);
+    ck_assert_int_gt(chunks, 2);
     http_reply_release(&r);
     http_client_close(&c);
     stop();
@@ -1060,6 +1098,7 @@ static Suite *make_suite(void)
     add(s, "whole answer", whole_answer, true);
     add(s, "length and stop", length_and_stop, true);
     add(s, "reasoning", reasoning_is_separated, false);
+    add(s, "reasoning without content", log_probabilities_without_content, false);
     add(s, "several choices", several_choices, true);
     add(s, "log probabilities", log_probabilities, true);
     add(s, "completion", plain_completion, true);

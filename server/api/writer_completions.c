@@ -39,6 +39,13 @@ static void put_head(const struct writing *w, struct buf *out)
 
 static void put_logprobs(const struct writing *w, struct choice *c, struct buf *out);
 
+/* Of a part without tokens of the answer: an empty list where a list was asked for. */
+static void put_no_logprobs(const struct writing *w, struct buf *out)
+{
+    bool list = w->logprobs && w->writer == &WRITER_CHAT;
+    buf_printf(out, ",\"logprobs\":%s", list ? "{\"content\":[],\"refusal\":null}" : "null");
+}
+
 /* "prompt":…, */
 static void put_prompt(const struct writing *w, struct buf *out)
 {
@@ -85,7 +92,8 @@ static void put_finish_chunk(const struct writing *w, struct choice *c, struct b
     if (!c->finish_due || w->failure.code != API_OK)
         return;
     open_chunk(w, c, out);
-    buf_printf(out, "%s,\"logprobs\":null", empty);
+    buf_puts(out, empty);
+    put_no_logprobs(w, out);
     close_chunk(w, out, writer_finish_name(c->finish));
     c->finish_due = false;
 }
@@ -159,7 +167,7 @@ static void add_chat_token(struct writing *w, struct choice *c, const struct eng
 
 static void put_chat_logprobs(const struct writing *w, struct choice *c, struct buf *out)
 {
-    if (!w->logprobs || !c->logprobs.len) {
+    if (!w->logprobs) {
         buf_puts(out, "null");
         return;
     }
@@ -174,7 +182,8 @@ static void write_chat_events(struct writing *w, struct choice *c, struct buf *o
     struct buf *r = &c->reasoning;
     if (c->role_due) {
         open_chunk(w, c, out);
-        buf_puts(out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null");
+        buf_puts(out, "\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
+        put_no_logprobs(w, out);
         close_chunk(w, out, NULL);
         c->role_due = false;
     }
@@ -185,7 +194,8 @@ static void write_chat_events(struct writing *w, struct choice *c, struct buf *o
         json_put_string(out, buf_str(r), r->len);
         buf_puts(out, ",\"reasoning\":");
         json_put_string(out, buf_str(r), r->len);
-        buf_puts(out, "},\"logprobs\":null");
+        buf_putc(out, '}');
+        put_no_logprobs(w, out);
         close_chunk(w, out, NULL);
         buf_clear(r);
     }
