@@ -50,12 +50,13 @@ static json_t *model_json(const struct api_model *m)
         (json_int_t)s.cancelled, "failed", (int)s.failed);
 }
 
-static json_t *database_json(const struct service *s)
+/* Paths are for those who sit at the machine. */
+static json_t *database_json(const struct service *s, bool local)
 {
     struct store_stats st;
     store_stats(s->store, &st);
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "path", s->database, "commits",
-                     (json_int_t)st.commits, "jobs", (json_int_t)st.jobs, "failed_jobs",
+    return json_pack("{s:s*, s:I, s:I, s:I, s:I, s:I, s:b}", "path", local ? s->database : NULL,
+                     "commits", (json_int_t)st.commits, "jobs", (json_int_t)st.jobs, "failed_jobs",
                      (json_int_t)st.failed_jobs, "queued", (json_int_t)st.queued, "wal_bytes",
                      (json_int_t)st.wal_bytes, "read_only", (int)st.read_only);
 }
@@ -69,7 +70,6 @@ static json_t *ledger_json(const struct service *s)
                      (json_int_t)l.lost_ends, "queued", (json_int_t)l.queued);
 }
 
-/* Paths are for those who sit at the machine. */
 static json_t *files_json(const struct service *s)
 {
     json_t *out = json_object();
@@ -153,9 +153,10 @@ static void status_get(const struct api_call *call, struct api_answer *answer)
                   SEEKD_VERSION, "state", call->model ? "serving" : "loading", "started_at",
                   (json_int_t)s->started_at, "uptime_s", (json_int_t)(now - s->started_at), "now",
                   (json_int_t)now, "newest_row_at", (json_int_t)rows.newest_at, "model",
-                  model_json(call->model), "database", database_json(s), "ledger", ledger_json(s),
-                  "limits", limits_json(rows.quotas), "files", local ? files_json(s) : NULL, "listen",
-                  local ? s->listen : NULL, "hosts", local ? s->hosts : NULL));
+                  model_json(call->model), "database", database_json(s, local), "ledger",
+                  ledger_json(s), "limits", limits_json(rows.quotas), "files",
+                  local ? files_json(s) : NULL, "listen", local ? s->listen : NULL, "hosts",
+                  local ? s->hosts : NULL));
 }
 
 /* ---- backup ----------------------------------------------------------------------------------- */
