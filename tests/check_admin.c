@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "admin/admin.h"
+#include "service/service.h"
 
 static struct admin_rig rig;
 
@@ -91,6 +92,19 @@ START_TEST(refuses_odd_queries)
 }
 END_TEST
 
+START_TEST(paths_stay_on_the_machine)
+{
+    json_t *v = admin_call(&rig, BY_ADMIN, "GET", "/admin/v1/status", NULL, NULL, 200);
+    ck_assert_int_ge(admin_number(v, "database/commits"), 1);
+    ck_assert_ptr_null(admin_at(v, "database/path"));
+    ck_assert_ptr_null(admin_at(v, "files"));
+    json_decref(v);
+    v = admin_call(&rig, BY_LOCAL, "GET", "/admin/v1/status", NULL, NULL, 200);
+    ck_assert_str_eq(admin_text(v, "database/path"), rig.server.service->database);
+    json_decref(v);
+}
+END_TEST
+
 static void expect_methods(const char *method, const char *path, const char *methods)
 {
     char allow[64];
@@ -109,6 +123,18 @@ START_TEST(tells_all_methods_of_a_path)
     expect_methods("POST", path, "GET, HEAD, PATCH");
     expect_methods("DELETE", "/admin/v1/me/password", "POST");
     expect_methods("BREW", "/admin/v1/quotas/key/1", "GET, HEAD, PUT, DELETE");
+}
+END_TEST
+
+START_TEST(takes_no_body_as_an_empty_object)
+{
+    const char *path = "/admin/v1/audit/verify";
+    admin_expect(&rig, BY_AUDITOR, "POST", path, NULL, NULL, 200);
+    admin_expect(&rig, BY_AUDITOR, "POST", path, "Content-Length: 0\r\n", NULL, 200);
+    admin_refused(&rig, BY_AUDITOR, "POST", path, "Content-Encoding: gzip\r\n", NULL, 415,
+                  "unsupported_media_type");
+    admin_refused(&rig, BY_NOBODY, "POST", "/admin/v1/login", NULL, NULL, 400,
+                  "missing_required_parameter");
 }
 END_TEST
 
@@ -176,7 +202,9 @@ int main(void)
     tcase_add_test(tc, takes_basic_credentials);
     tcase_add_test(tc, lists_have_one_form);
     tcase_add_test(tc, refuses_odd_queries);
+    tcase_add_test(tc, paths_stay_on_the_machine);
     tcase_add_test(tc, tells_all_methods_of_a_path);
+    tcase_add_test(tc, takes_no_body_as_an_empty_object);
     tcase_add_test(tc, refuses_odd_reasons);
     tcase_add_test(tc, a_key_file_may_only_infer);
     suite_add_tcase(s, tc);

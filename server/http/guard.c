@@ -218,7 +218,7 @@ bool guard_check_body(const struct guard_head *h, size_t limit, size_t *length,
 {
     if (h->content_encoding.count && strcasecmp(h->content_encoding.value, "identity"))
         return api_fail(e, API_MEDIA_TYPE, NULL, "Request bodies must not be compressed.");
-    if (!h->content_type.count || !is_json_type(h->content_type.value))
+    if (guard_has_body(h) && (!h->content_type.count || !is_json_type(h->content_type.value)))
         return api_fail(e, API_MEDIA_TYPE, NULL,
                         "The Content-Type header must be application/json.");
     *length = limit;

@@ -48,7 +48,7 @@ bool guard_check_target(const char *target, struct api_error *e) WARN_UNUSED;
 bool guard_check(const struct guard_head *h, const char *version, struct api_error *e) WARN_UNUSED;
 
 /* Body rules of a route that takes JSON up to `limit` bytes: type, encoding, announced length.
- * *length = Content-Length, or `limit` for a chunked body. */
+ * *length = Content-Length, or `limit` for a chunked body. No body needs no type. */
 bool guard_check_body(const struct guard_head *h, size_t limit, size_t *length,
                       struct api_error *e) WARN_UNUSED;
 

@@ -21,7 +21,8 @@ struct route_match {
 enum route_result { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 /* `path` as sent, without the query, still percent-encoded. HEAD counts as GET. A literal segment wins
- * over one in braces. With ROUTE_NO_METHOD, m->route is a row of that path. Malformed encodings, and encoded control characters, are no path. */
+ * over one in braces. With ROUTE_NO_METHOD, m->route is a row of that path. Malformed encodings, and
+ * encoded control characters, are no path. */
 enum route_result route_find(const char *method, const char *path, struct route_match *m);
 
 /* The i-th row of all tables, NULL behind the last. */
