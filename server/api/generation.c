@@ -68,6 +68,12 @@ static void choice_release(struct choice *c)
     buf_release(&c->offsets);
 }
 
+static bool choice_failed(const struct choice *c)
+{
+    return c->reasoning.failed || c->content.failed || c->logprobs.failed || c->texts.failed ||
+           c->token_logprobs.failed || c->tops.failed || c->offsets.failed;
+}
+
 static void source_release(struct source *s)
 {
     if (s->stream)
@@ -330,7 +336,7 @@ static bool read_events(struct generation *g, struct source *s)
         else
             on_done(g, s, &ev, &sink);
     }
-    if (c->reasoning.failed || c->content.failed || c->logprobs.failed || c->tops.failed)
+    if (choice_failed(c))
         api_fail(&g->w.failure, API_OVERLOADED, NULL,
                  "The answer became larger than the server holds; ask for a stream.");
     return any;
