@@ -25,7 +25,6 @@
 #include "version.h"
 
 enum { PATH_BYTES = 4096 };
-#define YEAR_10000_S INT64_C(253402300800) /* as far as usage_list looks */
 
 /* ---- status ----------------------------------------------------------------------------------- */
 
@@ -105,7 +104,7 @@ static bool keep_at(void *ctx, const struct audit_row *r, struct err *e)
 static bool find_newest(struct store_db *db, int64_t *at_s, struct err *e)
 {
     struct audit_head head;
-    struct usage_rows rows = {.filter.to_s = YEAR_10000_S, .limit = 1};
+    struct usage_rows rows = {.filter.to_s = USAGE_TIME_END, .limit = 1};
     int64_t used_us = 0, audited_us = 0, cursor[2];
     if (!audit_head_read(db, &head, e))
         return false;

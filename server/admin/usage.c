@@ -27,8 +27,6 @@ enum { DAYS_SHOWN = 30, DAY_S = 86400, MODEL_BYTES = 256, CURSOR_TEXT = 64 + 2 *
 
 /* ---- what is asked ---------------------------------------------------------------------------- */
 
-static const int64_t FAR_S = INT64_C(253402300800); /* the year 10000, as far as totals go */
-
 static bool query_id(const struct api_call *call, const char *name, int64_t *id, struct api_error *e)
 {
     return api_query_int(call, name, 1, INT64_MAX, 0, id, e);
@@ -39,14 +37,14 @@ static bool query_range(const struct api_call *call, struct usage_filter *f, str
 {
     if (!api_query_time(call, "to", period_next(PERIOD_MINUTE, clock_wall_s()), &f->to_s, e))
         return false;
-    if (f->to_s > FAR_S)
+    if (f->to_s > USAGE_TIME_END)
         return api_fail(e, API_INVALID_VALUE, "to", "'to' is too far away.");
     int64_t from = f->to_s > DAYS_SHOWN * DAY_S
                        ? period_start(PERIOD_DAY, f->to_s - 1 - (DAYS_SHOWN - 1) * DAY_S)
                        : 0;
     if (!api_query_time(call, "from", from, &f->from_s, e))
         return false;
-    if (f->from_s < 0 || f->from_s > FAR_S)
+    if (f->from_s < 0 || f->from_s > USAGE_TIME_END)
         return api_fail(e, API_INVALID_VALUE, "from", "'from' is too far away.");
     return f->from_s < f->to_s ||
            api_fail(e, API_INVALID_VALUE, "to", "The time range ends before it begins.");

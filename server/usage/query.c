@@ -307,8 +307,7 @@ static bool tell(struct store_db *db, enum usage_by by, const struct group *g, u
 
 static bool range_ok(const struct usage_filter *f, unsigned limit, struct err *e)
 {
-    static const int64_t far = INT64_C(253402300800); /* the year 10000 */
-    if (f->from_s < 0 || f->to_s <= f->from_s || f->to_s > far)
+    if (f->from_s < 0 || f->to_s <= f->from_s || f->to_s > USAGE_TIME_END)
         FAIL(e, ERR_ARG, "the time range ends before it begins");
     if (limit < 1 || limit > USAGE_PAGE_ROWS)
         FAIL(e, ERR_ARG, "limit: 1 to %d", USAGE_PAGE_ROWS);

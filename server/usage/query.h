@@ -17,6 +17,8 @@
 #include "usage/ledger.h"
 #include "usage/period.h"
 
+#define USAGE_TIME_END INT64_C(253402300800) /* the year 10000: no range ends later */
+
 /* Whose usage. 0 and NULL = everybody's, everything. */
 struct usage_filter {
     int64_t from_s, to_s;  /* start of the request, [from, to); totals: rounded out to minutes */
