@@ -104,6 +104,7 @@ START_TEST(quotas_refuse_nonsense)
         {"{\"requests_per_minute\":1.5}", "requests_per_minute"},
         {"{\"tokens_per_minute\":[]}", "tokens_per_minute"},
         {"{\"tokens_per_day\":1e17}", "tokens_per_day"},
+        {"{\"tokens_per_day\":9007199254740992}", "tokens_per_day"}, /* 2^53: not exact in JSON */
         {"{\"tokens_per_month\":true}", "tokens_per_month"},
         {"{\"soft\":1}", "soft"},
         {"{\"calendar_id\":0}", "calendar_id"},

@@ -551,9 +551,11 @@ START_TEST(rows_have_revisions_and_an_audit)
     struct quota nobody = no_limits(QUOTA_PERSON, 99);
     ck_assert(!quota_put(rig.store, &RIG_ACTOR, &nobody, "", &e));
     ck_assert_int_eq(e.code, ERR_NOT_FOUND);
-    q.limit[QUOTA_PARALLEL] = -5;
-    ck_assert(!quota_put(rig.store, &RIG_ACTOR, &q, "", &e));
-    ck_assert_int_eq(e.code, ERR_ARG);
+    for (int i = 0; i < 2; i++) {
+        q.limit[QUOTA_PARALLEL] = i ? QUOTA_MOST + 1 : -5;
+        ck_assert(!quota_put(rig.store, &RIG_ACTOR, &q, "", &e));
+        ck_assert_int_eq(e.code, ERR_ARG);
+    }
     ck_assert(!quota_delete(rig.store, &RIG_ACTOR, QUOTA_PERSON, 1, 1, "", &e));
     ck_assert_int_eq(e.code, ERR_STALE);
     ck_assert(quota_delete(rig.store, &RIG_ACTOR, QUOTA_PERSON, 1, 2, "left", &e));

@@ -115,10 +115,9 @@ static void quota_show(const struct api_call *call, struct api_answer *answer)
         api_answer_act(answer, &why);
 }
 
-#define MOST 9007199254740992.0
 #define LIMIT(name, which, doc)                                                                    \
-    {name, SCHEMA_INT, 0, MOST, offsetof(struct quota, limit) + (which) * sizeof(int64_t), false,  \
-     NULL, "none", doc, NULL}
+    {name, SCHEMA_INT, 0, (double)QUOTA_MOST,                                                      \
+     offsetof(struct quota, limit) + (which) * sizeof(int64_t), false, NULL, "none", doc, NULL}
 static const struct schema_field quota_fields[] = {
     LIMIT("requests_per_minute", QUOTA_REQUESTS_PER_MINUTE, "requests in 60 seconds"),
     LIMIT("tokens_per_minute", QUOTA_TOKENS_PER_MINUTE, "tokens in 60 seconds"),

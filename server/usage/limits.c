@@ -20,7 +20,7 @@
 #include "usage/period.h"
 
 enum { WINDOW_S = 60, PERIODS = 4, DEPTH = LIMITS_ROWS - 2 };
-static const uint64_t MOST_TOKENS = UINT64_C(1) << 53; /* sums of these stay far from wrapping */
+static const uint64_t MOST_TOKENS = QUOTA_MOST; /* sums of these stay far from wrapping */
 
 struct slot { /* what came in during one second */
     uint64_t second;

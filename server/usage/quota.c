@@ -12,7 +12,6 @@
 #include "usage/calendar.h"
 
 enum { NAME_BYTES = 200, ID_TEXT = 40 };
-static const int64_t MOST = INT64_C(1) << 53;
 
 const char *quota_subject_name(enum quota_subject s)
 {
@@ -211,8 +210,9 @@ bool quota_put(struct store *s, const struct audit_actor *actor, struct quota *q
                struct err *e)
 {
     for (int i = 0; i < QUOTA_LIMIT_COUNT; i++)
-        if (q->limit[i] != QUOTA_NONE && (q->limit[i] < 0 || q->limit[i] > MOST))
-            FAIL(e, ERR_ARG, "%s: 0 to %" PRId64, quota_limit_name((enum quota_limit)i), MOST);
+        if (q->limit[i] != QUOTA_NONE && (q->limit[i] < 0 || q->limit[i] > QUOTA_MOST))
+            FAIL(e, ERR_ARG, "%s: 0 to %" PRId64, quota_limit_name((enum quota_limit)i),
+                 QUOTA_MOST);
     struct change c = {.actor = actor, .reason = reason, .quota = *q};
     if (!store_write(s, put_quota, &c, e))
         return false;

@@ -32,6 +32,8 @@ const char *quota_limit_name(enum quota_limit l);
 
 enum { QUOTA_NONE = -1 };
 
+#define QUOTA_MOST INT64_C(9007199254740991) /* of a limit: what JSON's numbers hold exactly */
+
 struct quota {
     enum quota_subject kind;
     int64_t subject_id;
@@ -45,7 +47,7 @@ struct quota {
 bool quota_get(struct store *s, enum quota_subject kind, int64_t subject_id, struct quota *out,
                struct err *e) WARN_UNUSED;
 /* Creates the row (q->revision 0) or changes it; q->revision becomes the new one. ERR_NOT_FOUND: no
- * such key, person, department or calendar; ERR_ARG: a limit below 0 or above 2^53. */
+ * such key, person, department or calendar; ERR_ARG: a limit below 0 or above QUOTA_MOST. */
 bool quota_put(struct store *s, const struct audit_actor *actor, struct quota *q, const char *reason,
                struct err *e) WARN_UNUSED;
 bool quota_delete(struct store *s, const struct audit_actor *actor, enum quota_subject kind,
