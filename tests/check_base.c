@@ -1,4 +1,4 @@
-/* The base modules: errors, buffers, checked sizes, UTF-8, digests, memory, log lines. */
+/* The base modules: errors, buffers, checked sizes, ids, UTF-8, digests, memory, log lines. */
 #include <config.h>
 
 #include <check.h>
@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -227,6 +228,20 @@ START_TEST(test_clock)
     uint64_t b = clock_now_us();
     ck_assert(b - a >= 2000 && b - a < 60000000);
     ck_assert_int_gt(clock_wall_s(), 1700000000);
+}
+END_TEST
+
+/* ---- ids ------------------------------------------------------------------------------------- */
+
+START_TEST(test_ids)
+{
+    static const int64_t ids[] = {INT64_MIN, -3, 1, 2, 5, 8, INT64_MAX};
+    ck_assert(!ids_hold(NULL, 0, 1));
+    for (size_t n = 0; n <= sizeof ids / sizeof ids[0]; n++) {
+        for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+            ck_assert_int_eq(ids_hold(ids, n, ids[i]), i < n);
+        ck_assert(!ids_hold(ids, n, 0) && !ids_hold(ids, n, 4) && !ids_hold(ids, n, 9));
+    }
 }
 END_TEST
 
@@ -482,6 +497,8 @@ int main(void)
     tcase_add_test(tc, test_checked);
     tcase_add_test(tc, test_mem);
     tcase_add_test(tc, test_clock);
+    tc = add_case(s, "ids");
+    tcase_add_test(tc, test_ids);
     tc = add_case(s, "utf8");
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, test_utf8_every_code_point);

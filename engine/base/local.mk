@@ -6,6 +6,7 @@ libbase_a_SOURCES += \
 	engine/base/err.c engine/base/err.h \
 	engine/base/hash.c engine/base/hash.h \
 	engine/base/hex.h \
+	engine/base/ids.h \
 	engine/base/log.c engine/base/log.h \
 	engine/base/mem.c engine/base/mem.h \
 	engine/base/thread.h \

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "api/schema.h"
+#include "base/ids.h"
 #include "base/mem.h"
 #include "service/service.h"
 #include "usage/calendar.h"
@@ -251,19 +252,12 @@ static bool read_own_keys(struct listing *l, struct err *e)
     return true;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static bool may_see(const struct listing *l, const struct quota *q)
 {
     if (l->everybodys)
         return true;
     if (q->kind == QUOTA_KEY)
-        return l->n_keys &&
-               bsearch(&q->subject_id, l->keys, l->n_keys, sizeof l->keys[0], compare_ids);
+        return ids_hold(l->keys, l->n_keys, q->subject_id);
     return q->kind == QUOTA_PERSON && q->subject_id == l->call->grant->principal.person_id;
 }
 

@@ -19,6 +19,7 @@
 
 #include "auth/vault.h"
 #include "base/assert.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "usage/period.h"
@@ -519,15 +520,7 @@ bool ledger_load_policies(struct ledger *l, struct err *e)
 bool ledger_keeps(struct ledger *l, int64_t department_id)
 {
     pthread_mutex_lock(&l->mu);
-    size_t low = 0, high = l->keeps ? l->n_keepers : 0;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (l->keepers[mid] < department_id)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    bool keeps = l->keeps && low < l->n_keepers && l->keepers[low] == department_id;
+    bool keeps = l->keeps && ids_hold(l->keepers, l->n_keepers, department_id);
     pthread_mutex_unlock(&l->mu);
     return keeps;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "auth/people.h"
+#include "base/ids.h"
 #include "base/mem.h"
 
 /* ---- totals ------------------------------------------------------------------------------------ */
@@ -390,12 +391,6 @@ fail:
     return false;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static int64_t int_or(struct store_stmt *st, int i, int64_t none)
 {
     return store_is_null(st, i) ? none : store_int(st, i);
@@ -438,7 +433,7 @@ static bool wanted(const struct usage_rows *q, const struct subtree *t, const st
            (!f->template_id || f->template_id == r->template_id) &&
            (!f->model || strcmp(f->model, r->model) == 0) &&
            (!q->status || strcmp(q->status, r->status) == 0) &&
-           (!t->n || bsearch(&r->department_id, t->ids, t->n, sizeof t->ids[0], compare_ids));
+           (!t->n || ids_hold(t->ids, t->n, r->department_id));
 }
 
 /* The narrowest index that fits. */
