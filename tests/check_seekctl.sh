@@ -341,6 +341,7 @@ chmod 755 "$work/second"
 refused 'FAIL  permissions  others may use .*second: chmod go=' doctor
 chmod 700 "$work/second"
 ok 'OK    permissions' doctor
+ok 'OK    kept texts' doctor
 LC_ALL=zh_CN.UTF-8 ok 'OK    权限' doctor
 stop
 refused 'FAIL  server  .*no server answers' doctor --data-dir "$work/second"

@@ -474,6 +474,26 @@ START_TEST(texts_are_kept_where_the_policy_says_so)
 }
 END_TEST
 
+START_TEST(a_foreign_key_is_noticed)
+{
+    static const uint8_t other[32] = {9};
+    struct err e = ERR_INIT;
+    uint64_t interrupted;
+    bool fits = false;
+    ck_assert(ledger_key_fits(ledger, &fits, &e) && fits); /* nothing is kept */
+    request_with_text("req_1", 2, NOON);
+    request_with_text("req_2", 2, NOON + 5);
+    ck_assert(ledger_key_fits(ledger, &fits, &e) && fits);
+    ledger_close(&ledger);
+    ck_assert_msg(ledger_open(rig.store, other, &ledger, &interrupted, &e), "%s", e.msg);
+    ck_assert(ledger_key_fits(ledger, &fits, &e) && !fits);
+    request_with_text("req_3", 2, NOON + 9); /* what comes after opens, what was there does not */
+    ck_assert(ledger_key_fits(ledger, &fits, &e) && !fits);
+    rig_write(&rig, "DELETE FROM usage_text WHERE usage_id < (SELECT max(usage_id) FROM usage_text)");
+    ck_assert(ledger_key_fits(ledger, &fits, &e) && fits);
+}
+END_TEST
+
 /* Whether the files of the database hold these bytes anywhere. */
 static bool on_disk(const char *what)
 {
@@ -827,6 +847,7 @@ static void add_cases(Suite *s)
         {"an_end_makes_a_lost_start_good", an_end_makes_a_lost_start_good},
         {"one_name_is_one_row", one_name_is_one_row},
         {"texts_are_kept_where_the_policy_says_so", texts_are_kept_where_the_policy_says_so},
+        {"a_foreign_key_is_noticed", a_foreign_key_is_noticed},
         {"a_person_can_be_forgotten", a_person_can_be_forgotten},
         {"the_policy_purges", the_policy_purges},
         {"totals_agree_with_the_rows", totals_agree_with_the_rows},

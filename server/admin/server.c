@@ -64,9 +64,10 @@ static json_t *ledger_json(const struct service *s)
 {
     struct ledger_stats l;
     ledger_stats(s->ledger, &l);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "begun", (json_int_t)l.begun, "ended",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "begun", (json_int_t)l.begun, "ended",
                      (json_int_t)l.ended, "lost_starts", (json_int_t)l.lost_starts, "lost_ends",
-                     (json_int_t)l.lost_ends, "queued", (json_int_t)l.queued);
+                     (json_int_t)l.lost_ends, "queued", (json_int_t)l.queued, "texts_open",
+                     (int)s->texts_open);
 }
 
 static json_t *files_json(const struct service *s)

@@ -129,6 +129,19 @@ static void check_database(struct doctor *d)
     json_decref(answer);
 }
 
+#define TEXTS "kept texts", "保留内容"
+
+static void check_texts(struct doctor *d)
+{
+    if (json_is_true(json_object_get(part_of(d, "ledger"), "texts_open")))
+        say(d, SOUND, TEXTS, "%s", lang_pick("texts.key opens them", "texts.key 可以打开"));
+    else
+        say(d, WARNING, TEXTS, "%s",
+            lang_pick("texts.key is not the key they were sealed with: put back the file that belongs to "
+                      "this database, and restart seekd",
+                      "texts.key 不是加密时所用的密钥：请放回与该数据库对应的文件，然后重启 seekd"));
+}
+
 /* ---- model file --------------------------------------------------------------------------------- */
 
 #define MODEL "model file", "模型文件"
@@ -532,6 +545,7 @@ static int doctor_run(const struct ctl_command *self, int argc, char **argv)
         database = in_folder;
     if (d.status) {
         check_database(&d);
+        check_texts(&d);
         check_model(&d);
         check_device(&d);
     }

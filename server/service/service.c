@@ -186,6 +186,17 @@ static bool open_people(struct service *s, const struct service_options *opt, st
     return auth_open(s->store, &auth, &s->auth, e);
 }
 
+/* A folder that was restored without its key gets a new one, and only texts from then on open. */
+static bool try_texts(struct service *s, struct err *e)
+{
+    if (!ledger_key_fits(s->ledger, &s->texts_open, e))
+        return false;
+    if (!s->texts_open)
+        LOG_W("service", "texts.key is not the key of the kept texts: put back the file that belongs "
+                         "to this database and restart folder=%s", s->folder);
+    return true;
+}
+
 static bool open_usage(struct service *s, struct err *e)
 {
     uint8_t key[VAULT_KEY_BYTES];
@@ -195,7 +206,7 @@ static bool open_usage(struct service *s, struct err *e)
     free(path);
     s->limits = limits_create(NULL);
     ok = ok && ledger_open(s->store, key, &s->ledger, &interrupted, e) &&
-         limits_load(s->limits, s->store, e);
+         try_texts(s, e) && limits_load(s->limits, s->store, e);
     vault_wipe(key, sizeof key);
     if (ok && interrupted)
         LOG_W("service", "requests of an earlier process had no end interrupted=%" PRIu64,

@@ -52,6 +52,7 @@ struct service {
     struct auth *auth;
     struct limits *limits;
     struct ledger *ledger;
+    bool texts_open; /* texts.key was the key of the kept texts at start */
     struct registry *registry;
     struct oidc *oidc;             /* NULL = not configured */
     struct ldap_directory *ldap;   /* NULL = not configured */

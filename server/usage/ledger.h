@@ -100,6 +100,9 @@ bool ledger_keeps(struct ledger *l, int64_t department_id);
  * *text is owned by the caller (free; wipe it first). ERR_NOT_FOUND when none is kept. */
 bool ledger_text(struct ledger *l, const struct audit_actor *actor, const char *request_id,
                  const char *reason, char **text, size_t *bytes, struct err *e) WARN_UNUSED;
+/* Whether the key opens the oldest and the newest kept text: false when the texts were sealed with
+ * another one. True where nothing is kept. Cost: rare, reads and opens two texts. */
+bool ledger_key_fits(struct ledger *l, bool *fits, struct err *e) WARN_UNUSED;
 /* Deletes all kept texts of a person (not the rows); audited, so it needs a reason, else ERR_ARG.
  * *deleted may be NULL. */
 bool ledger_forget(struct ledger *l, const struct audit_actor *actor, int64_t person_id,

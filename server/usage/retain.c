@@ -90,6 +90,59 @@ bool ledger_text(struct ledger *l, const struct audit_actor *actor, const char *
     return true;
 }
 
+/* ---- whether the key is theirs ----------------------------------------------------------------- */
+
+struct trial {
+    const uint8_t *key;
+    bool fits;
+};
+
+static bool opens(struct store_stmt *st, const uint8_t *key)
+{
+    size_t nonce_bytes, bytes;
+    const void *nonce = store_blob(st, 1, &nonce_bytes), *sealed = store_blob(st, 2, &bytes);
+    char *plain = bytes ? mem_try_calloc(bytes, 1) : NULL;
+    bool ok = plain && nonce_bytes == VAULT_NONCE_BYTES &&
+              vault_open(key, store_text(st, 0), nonce, sealed, bytes, plain, NULL);
+    if (plain)
+        vault_wipe(plain, bytes);
+    free(plain);
+    return ok;
+}
+
+static bool try_ends(struct store_db *db, void *ctx, struct err *e)
+{
+    struct trial *t = ctx;
+    struct store_stmt *st;
+    bool row = true;
+    if (!store_query(db,
+                     "SELECT u.request_id, t.nonce, t.sealed FROM usage_text AS t JOIN usage AS u"
+                     " ON u.id = t.usage_id WHERE t.usage_id IN (SELECT min(usage_id) FROM"
+                     " usage_text UNION SELECT max(usage_id) FROM usage_text)",
+                     &st, e))
+        return false;
+    while (row) {
+        if (!store_step(st, &row, e))
+            return false;
+        if (row)
+            t->fits = t->fits && opens(st, t->key);
+    }
+    store_done(st);
+    return true;
+}
+
+bool ledger_key_fits(struct ledger *l, bool *fits, struct err *e)
+{
+    struct trial t = {.key = ledger_key(l), .fits = true};
+    *fits = true;
+    if (!t.key)
+        return true;
+    if (!store_read(ledger_store(l), try_ends, &t, e))
+        return false;
+    *fits = t.fits;
+    return true;
+}
+
 /* ---- forgetting -------------------------------------------------------------------------------- */
 
 struct forgetting {
