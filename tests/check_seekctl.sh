@@ -199,7 +199,9 @@ ok 'OK    model file' doctor --record
 # ---- backup and restore
 ok 'checked' backup "$work/plain.db"
 ok 'encrypted' backup "$work/sealed" --key-file "$work/backup.key"
+refused 'plain.db: .*exists' backup "$work/plain.db"
 ok 'sound' restore "$work/plain.db" --check
+refused 'README.md is not a backup of seekd' restore "$root/README.md" --check
 ok 'sound' restore "$work/sealed" --check --key-file "$work/backup.key"
 ok '' key revoke 1 --reason lost
 call "$user" GET /v1/models '' 401

@@ -35,7 +35,7 @@ static int backup_run(const struct ctl_command *self, int argc, char **argv)
     char *path = local_path(file[0]), *key_path = key ? local_path(key) : NULL;
     json_t *answer = NULL, *body = json_pack("{s:s, s:s*}", "path", path, "key_file", key_path);
     const struct client_call call = {.method = "POST", .path = "/admin/v1/backup", .body = body};
-    bool ok = local_ask(&where, &call, &answer, &e);
+    bool ok = local_ask(&where, &call, &answer, &e) || err_prefix(&e, "%s", path);
     if (ok)
         printf(lang_pick("%s: written and checked, %lld bytes%s\n", "%s：已写入并校验，%lld 字节%s\n"),
                path, (long long)json_integer_value(json_object_get(answer, "bytes")),

@@ -213,15 +213,20 @@ static bool examine_file(int fd, struct err *e)
     return ok;
 }
 
-static bool is_sealed(int fd, bool *sealed, struct err *e)
+/* A file of some other kind is refused here, before its digest file is looked for. */
+static bool is_sealed(int fd, const char *path, bool *sealed, struct err *e)
 {
+    static const char database[] = "SQLite format 3"; /* the first 16 bytes of one, with the zero */
     uint8_t head[SEAL_HEAD_BYTES];
     size_t got;
+    _Static_assert(sizeof database <= sizeof head, "the head holds what a database begins with");
     if (!seal_read(fd, head, sizeof head, &got, e))
         return false;
     if (lseek(fd, 0, SEEK_SET) != 0)
         FAIL_OS(e, "the backup must be a file");
     *sealed = seal_recognize(head, got);
+    if (!*sealed && (got < sizeof database || memcmp(head, database, sizeof database)))
+        FAIL(e, ERR_FORMAT, "%s is not a backup of seekd", path);
     return true;
 }
 
@@ -274,7 +279,7 @@ bool store_restore(const char *backup, const uint8_t *key, const char *to, struc
     if (in < 0)
         return false;
     bool sealed = false;
-    bool ok = is_sealed(in, &sealed, e);
+    bool ok = is_sealed(in, backup, &sealed, e);
     if (ok && sealed && !key)
         ok = err_set(e, ERR_ARG, 0, __FILE__, __LINE__, "%s is encrypted: give its key", backup);
     else if (ok && !sealed && key)
