@@ -243,21 +243,30 @@ START_TEST(splits_a_label)
                    "{\"number\": 0}", 200);
     ck_assert(json_is_null(admin_at(v, "canary")));
     json_decref(v);
+    v = admin_call(&rig, BY_EDITOR, "PUT", MINUTES "/labels/staging/canary", admin_if_match(3),
+                   "{\"number\": 2, \"permille\": 0}", 200);
+    ck_assert(json_is_null(admin_at(v, "canary")));
+    json_decref(v);
+    /* "latest" is no label to be changed, whatever the revision */
+    admin_refused(&rig, BY_EDITOR, "POST", MINUTES "/labels/latest/rollback", NULL, "{}", 400,
+                  "invalid_value");
+    admin_refused(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/latest", NULL, NULL, 400,
+                  "invalid_value");
     /* protection is for approvers, and asks for approved versions */
-    admin_expect(&rig, BY_EDITOR, "PUT", MINUTES "/labels/staging/protection", admin_if_match(3),
+    admin_expect(&rig, BY_EDITOR, "PUT", MINUTES "/labels/staging/protection", admin_if_match(4),
                  "{\"protected\": true}", 403);
-    admin_expect(&rig, BY_APPROVER, "PUT", MINUTES "/labels/staging/protection", admin_if_match(3),
+    admin_expect(&rig, BY_APPROVER, "PUT", MINUTES "/labels/staging/protection", admin_if_match(4),
                  "{\"protected\": true}", 409);
     approve(MINUTES "/versions/1");
-    admin_expect(&rig, BY_APPROVER, "PUT", MINUTES "/labels/staging/protection", admin_if_match(3),
+    admin_expect(&rig, BY_APPROVER, "PUT", MINUTES "/labels/staging/protection", admin_if_match(4),
                  "{\"protected\": true}", 200);
-    admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(4), NULL, 409);
-    admin_refused(&rig, BY_APPROVER, "PUT", MINUTES "/labels/staging/protection", admin_if_match(4),
+    admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(5), NULL, 409);
+    admin_refused(&rig, BY_APPROVER, "PUT", MINUTES "/labels/staging/protection", admin_if_match(5),
                   "{\"protected\": false}", 403, "not_allowed");
-    admin_expect(&rig, BY_ADMIN, "PUT", MINUTES "/labels/staging/protection", admin_if_match(4),
+    admin_expect(&rig, BY_ADMIN, "PUT", MINUTES "/labels/staging/protection", admin_if_match(5),
                  "{\"protected\": false}", 200);
-    admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(5), NULL, 204);
-    admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(5), NULL, 404);
+    admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(6), NULL, 204);
+    admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/staging", admin_if_match(6), NULL, 404);
     admin_expect(&rig, BY_EDITOR, "PUT", MINUTES "/labels/latest", NULL, "{\"number\": 1}", 400);
     /* what is not there is said to be missing, not to need a revision */
     admin_refused(&rig, BY_EDITOR, "POST", MINUTES "/labels/staging/rollback", NULL, "{}", 404,

@@ -1099,7 +1099,14 @@ START_TEST(canary)
     prompt_unref(&r.prompt);
     c.permille = 1001;
     ck_assert(!registry_label_canary(registry, as(&ann, ""), "a", "staging", 3, &c, &e));
-    move(&ann, "a", "staging", 2, 3); /* ends it */
+    c = (struct registry_canary){.number = 2}; /* of nobody: none at all */
+    ck_assert(registry_label_canary(registry, as(&ann, ""), "a", "staging", 3, &c, &e));
+    ck_assert_int_eq(resolve(&cyd, "a", staging, "x", &r), ERR_NONE);
+    ck_assert_int_eq(r.number, 1);
+    prompt_unref(&r.prompt);
+    c.department_id = LINE;
+    ck_assert(registry_label_canary(registry, as(&ann, ""), "a", "staging", 4, &c, &e));
+    move(&ann, "a", "staging", 2, 5); /* ends it */
     ck_assert_int_eq(number_of("a", "staging"), 2);
 }
 END_TEST

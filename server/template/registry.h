@@ -206,7 +206,7 @@ bool registry_label_delete(struct registry *r, const struct registry_act *act, c
 /* Part of the traffic gets another version under the same label. */
 struct registry_canary {
     int64_t number;        /* 0 = end it */
-    unsigned permille;     /* 0..1000 of callers, by a stable hash of their key; */
+    unsigned permille;     /* 0..1000 of callers, by a stable hash of their key; 0 = end it; */
     int64_t department_id; /* or, when not 0, everybody in this department (not below it) */
 };
 bool registry_label_canary(struct registry *r, const struct registry_act *act, const char *name,

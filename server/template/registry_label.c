@@ -256,13 +256,14 @@ static bool run_canary(struct store_db *db, void *ctx, struct err *e)
     if (x->number && before.is_protected && !rdb_fit_to_protect(db, &t, x->number, e))
         return false;
     bool by_department = x->number && x->department_id;
+    int64_t number = by_department || x->permille ? x->number : 0;
     return (!by_department || rdb_check_ids(db, 0, x->department_id, e)) &&
            rdb_run(db,
                    "UPDATE template_label SET canary_number = ?3, canary_permille = ?4,"
                    " canary_department_id = ?5, revision = revision + 1"
                    " WHERE template_id = ?1 AND label = ?2",
-                   e, "itziz", t.id, c->label, x->number,
-                   (int64_t)(x->number && !by_department ? x->permille : 0),
+                   e, "itziz", t.id, c->label, number,
+                   (int64_t)(number && !by_department ? x->permille : 0),
                    by_department ? x->department_id : (int64_t)0) &&
            record(db, c->act, "label.canary", &t, c->label, &before, e);
 }
