@@ -171,6 +171,17 @@ ok 'archived  *true' template archive works/handover2
 ok 'archived  *false' template change works/handover2 --archived off
 refused 'on, off' template change works/handover2 --archived none
 
+# labels: there and back, some callers, and the one that cannot be moved
+ok 'staging' template label works/handover2 staging 2
+refused 'cannot be moved' template rollback works/handover2 latest
+ok 'permille' template canary works/handover2 staging 2 --permille 100
+ok 'canary  *-$' template canary works/handover2 staging 2 --permille 0
+ok 'unchanged: version 2' template save works/handover2 "$work/my2.prompt" --note again
+refused 'cannot read .*No such file' calendar create hours "$work/nothing.json"
+echo '{"mon": [["08:30", "17：30"]]}' >"$work/hours.json"
+refused 'colon of ASCII' calendar create hours "$work/hours.json"
+refused 'first moment that does not count' usage totals --from 2026-11-24 --to 2026-11-24
+
 # nothing to change is said before anything is asked
 for verb in 'user change wang.wei' 'key change 2' 'template change works/handover2' \
     'dept policy Works' 'quota set person wang.wei' 'user change nobody'; do

@@ -38,7 +38,8 @@ static bool query_filter(const struct api_call *call, struct audit_filter *f, st
         !api_query_int(call, "actor_id", 1, INT64_MAX, 0, &f->actor_id, e))
         return false;
     return !f->to_us || f->from_us < f->to_us ||
-           api_fail(e, API_INVALID_VALUE, "to", "The time range ends before it begins.");
+           api_fail(e, API_INVALID_VALUE, "to",
+                    "'from' must be before 'to', the first moment that does not count.");
 }
 
 /* ---- pages ------------------------------------------------------------------------------------ */

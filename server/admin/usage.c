@@ -47,7 +47,8 @@ static bool query_range(const struct api_call *call, struct usage_filter *f, str
     if (f->from_s < 0 || f->from_s > USAGE_TIME_END)
         return api_fail(e, API_INVALID_VALUE, "from", "'from' is too far away.");
     return f->from_s < f->to_s ||
-           api_fail(e, API_INVALID_VALUE, "to", "The time range ends before it begins.");
+           api_fail(e, API_INVALID_VALUE, "to",
+                    "'from' must be before 'to', the first moment that does not count.");
 }
 
 /* Cuts the filter to what the caller may see. */

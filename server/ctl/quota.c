@@ -159,7 +159,13 @@ static const struct table_column calendar_columns[] = {
 static json_t *read_hours(const char *file, struct err *e)
 {
     json_error_t why;
-    json_t *hours = json_load_file(file, JSON_REJECT_DUPLICATES, &why);
+    FILE *in = fopen(file, "re");
+    if (!in) {
+        err_set_os(e, __FILE__, __LINE__, lang_pick("cannot read %s", "无法读取 %s"), file);
+        return NULL;
+    }
+    json_t *hours = json_loadf(in, JSON_REJECT_DUPLICATES, &why);
+    fclose(in);
     if (!hours)
         err_set(e, ERR_FORMAT, 0, __FILE__, __LINE__, "%s, line %d: %s", file, why.line, why.text);
     return hours;

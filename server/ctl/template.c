@@ -26,8 +26,9 @@ static const struct remote_option options[] = {
     {"owner", REMOTE_PERSON, "owner_id", "LOGIN|ID",
      "whose new templates are; default: who acts, on the server's machine admin",
      "新模板的所有者；默认为操作者，在服务器本机为 admin"},
-    {"department", REMOTE_DEPARTMENT, "department_id", "PATH|ID", "who sees new ones; none: everybody",
-     "哪个部门可见新模板；不给出则所有人可见"},
+    {"department", REMOTE_DEPARTMENT, "department_id", "PATH|ID", 
+     "who sees the template, none: everybody; of a canary: who gets the version",
+     "哪个部门可见模板，none 表示所有人；灰度时为使用该版本的部门"},
     {"label", REMOTE_TEXT, "label", "LABEL", "label for versions that are imported", "为导入的版本设置标签"},
     {"dry-run", REMOTE_FLAG, "dry_run", NULL, "only say what would happen", "只显示将会发生什么"},
     {"trust", REMOTE_FLAG, "trust_states", NULL, "take over approvals from labels.json",
@@ -36,7 +37,8 @@ static const struct remote_option options[] = {
      "测试集未通过也批准"},
     {"archived", REMOTE_SWITCH, "archived", "on|off", "neither listed nor used; off: again",
      "归档后不再列出和使用；off 恢复"},
-    {"permille", REMOTE_NUMBER, "permille", "N", "share of the callers, of 1000", "调用方的千分比"},
+    {"permille", REMOTE_NUMBER, "permille", "N", 
+     "of a canary: share of the callers, of 1000; 0 ends it", "灰度调用方的千分比；0 表示结束"},
 };
 
 static const struct table_column rows[] = {
@@ -179,6 +181,9 @@ static int save(struct remote *r)
     if (!ok)
         return remote_fail(r, &e);
     print_findings(json_object_get(answer, "findings"));
+    if (json_is_true(json_object_get(answer, "unchanged")) && !remote_wants_json(r))
+        printf(lang_pick("unchanged: version %lld says the same\n", "未变化：与版本 %lld 相同\n"),
+               (long long)json_integer_value(json_object_get(answer, "number")));
     return remote_show_take(r, answer, saved);
 }
 
@@ -563,12 +568,15 @@ static const struct remote_verb verbs[] = {
      .max_args = 3, .run = label_move},
     {"unlabel", "NAME LABEL", "takes a label away", "删除标签", .min_args = 2, .max_args = 2,
      .run = label_delete},
-    {"rollback", "NAME LABEL", "back to where the label pointed before", "将标签退回上一个版本",
+    {"rollback", "NAME LABEL",
+     "back to where the label pointed before its last move; twice: forth again",
+     "将标签移回上次移动前所指的版本；再次执行则又移回来",
      .min_args = 2, .max_args = 2, .run = label_rollback},
     {"protect", "NAME LABEL on|off", "only approved versions, moved by approvers", "保护标签",
      .min_args = 3, .max_args = 3, .run = label_protect},
     {"canary", "NAME LABEL VERSION [--permille N] [--department PATH]",
-     "part of the callers gets another version; 0 ends it", "让部分调用方使用另一版本；0 表示结束",
+     "part of the callers gets another version; version 0 ends it",
+     "让部分调用方使用另一版本（灰度）；版本 0 表示结束",
      .options = "permille department", .min_args = 3, .max_args = 3, .run = label_canary},
     {"import", "FOLDER [--owner LOGIN] [--label L] [--dry-run]", "a folder of prompt files",
      "导入模板目录", .options = "owner department label dry-run trust", .min_args = 1, .max_args = 1,

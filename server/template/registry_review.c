@@ -93,8 +93,8 @@ static bool collect_evidence(struct store_db *db, const struct rdb_template *t,
     if (has_tests && !passed && !c->d->without_run) {
         bool none = json_is_null(run);
         json_decref(run);
-        FAIL(e, ERR_CONFLICT, "the version's test set %s",
-             none ? "has not been run" : "did not pass");
+        FAIL(e, ERR_CONFLICT, "the version's test set %s (seekctl template run; POST .../runs)",
+             none ? "has not been run" : "did not pass in its newest run");
     }
     hash_hex(hash, hex);
     *out = json_pack("{s:s, s:O, s:o, s:b}", "hash", hex, "given", c->d->evidence, "run", run,

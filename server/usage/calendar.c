@@ -34,7 +34,9 @@ static bool parse_day(const json_t *list, struct calendar *c, int day, struct er
         const json_t *pair = json_array_get(list, i);
         int from = parse_time(json_array_get(pair, 0)), to = parse_time(json_array_get(pair, 1));
         if (!json_is_array(pair) || json_array_size(pair) != 2 || from < after || to <= from)
-            FAIL(e, ERR_FORMAT, "hours of %s: [\"08:30\", \"12:00\"] and so on, rising",
+            FAIL(e, ERR_FORMAT,
+                 "hours of %s: intervals such as [\"08:30\", \"12:00\"], each after the one before, "
+                 "with the colon of ASCII",
                  day_names[day]);
         c->day[day].interval[i].from = (uint16_t)from;
         c->day[day].interval[i].to = (uint16_t)to;
