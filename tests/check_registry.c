@@ -909,6 +909,46 @@ START_TEST(import_reports_problems)
 }
 END_TEST
 
+/* More versions than an export reads at once; one of them was deleted. */
+START_TEST(long_exports)
+{
+    enum { VERSIONS = 40, DELETED = 17 };
+    struct transfer_options opt = {.trust_states = true, .owner_id = 1};
+    struct err e = ERR_INIT;
+    json_t *report;
+    size_t n;
+    char text[20], *folder = testfile_join(dir, "out"), *empty = testfile_join(dir, "empty");
+    for (int i = 0; i < VERSIONS; i++) {
+        snprintf(text, sizeof text, "text %d", i);
+        save("long", says(text), i);
+    }
+    save("z/short", says("x"), 0);
+    approve("long", 39);
+    move(&bob, "long", "production", 39, 0);
+    ck_assert(registry_delete_version(registry, as(&ann, ""), "long", DELETED, &e));
+    ck_assert_msg(transfer_export(registry, &machine, folder, NULL, &n, &e), "%s", e.msg);
+    ck_assert_uint_eq(n, VERSIONS);
+    char *before = everything();
+    close_all();
+    ck_assert_int_eq(mkdir(empty, 0700), 0);
+    open_at(empty);
+    add_people();
+    import(&machine, folder, &opt, ERR_NONE, &report);
+    ck_assert_uint_eq(n_actions(report, "added"), VERSIONS - 2);
+    json_decref(report);
+    char *after = everything();
+    ck_assert_ptr_nonnull(strstr(after, "long@production 39 1"));
+    ck_assert_ptr_nonnull(strstr(after, "long!39 approved"));
+    ck_assert_ptr_nonnull(strstr(before, "long@production 39 1"));
+    ck_assert_ptr_null(strstr(after, "long#17 "));
+    ck_assert_uint_eq(strlen(before), strlen(after));
+    free(before);
+    free(after);
+    free(folder);
+    free(empty);
+}
+END_TEST
+
 /* ---- four eyes ---- */
 
 START_TEST(four_eyes)
@@ -1503,6 +1543,7 @@ int main(void)
          a_label_that_cannot_be_protected_stays_behind},
         {"shipped templates", shipped_templates},
         {"import reports problems", import_reports_problems},
+        {"long exports", long_exports},
         {"four eyes", four_eyes},
         {"approval wants a passing run", approval_wants_a_passing_run},
         {"protected labels reach approved parts only", protected_labels_reach_approved_parts_only},

@@ -4,7 +4,9 @@
  * An import reads and parses every file first, then does everything in one job. Templates come in
  * an order in which what is included precedes what includes it, each with its labels, so that
  * includes resolve as they did where the files came from. A dry run is the same job, undone at its
- * end. */
+ * end.
+ *
+ * An export reads a page of versions, writes their files, and reads the next. */
 #include <config.h>
 
 #include "template/transfer.h"
@@ -634,12 +636,35 @@ fail:
 
 /* ---- export ---- */
 
+/* One template of it. */
+struct exported {
+    int64_t id, newest; /* number of its newest version when the export began */
+    json_t *record;     /* of labels.json; borrowed */
+    char name[CONTENT_NAME_MAX + 1];
+};
+
 struct export
 {
+    struct registry *r;
     const struct principal *who;
     const char *folder, *prefix;
-    json_t *templates; /* of labels.json */
+    struct exported *list; /* owned */
+    size_t n, cap;
+    json_t *templates; /* of labels.json; owned */
     size_t n_versions;
+};
+
+/* What one callback reads: files are written outside, where nobody waits for them. */
+enum { EXPORT_PAGE = 16 };
+struct page {
+    const struct exported *of;
+    int64_t after; /* number of the last one of the page before */
+    size_t n;
+    struct version {
+        int64_t number;
+        char *text, *note; /* owned */
+        json_t *state;     /* owned */
+    } version[EXPORT_PAGE];
 };
 
 /* Creates every folder of "office/minutes" below the root. */
@@ -662,18 +687,19 @@ static bool make_folders(const char *root, const char *name, struct err *e)
     return ok;
 }
 
-static bool export_version(struct export *x, const char *name, json_t *tags, struct store_stmt *st,
+static bool export_version(struct export *x, const struct exported *t, const struct version *v,
                            struct err *e)
 {
     char file[40];
-    const char *text = store_text(st, 1), *note = store_text(st, 2);
-    struct promptfile p = {
-        .name = mem_strdup(name), .note = mem_strdup(note), .tags = json_incref(tags)};
+    json_t *tags = json_object_get(t->record, "tags");
+    struct promptfile p = {.name = mem_strdup(t->name),
+                           .note = mem_strdup(v->note),
+                           .tags = json_array_size(tags) ? json_incref(tags) : NULL};
     struct buf b;
-    snprintf(file, sizeof file, "%" PRId64 ".prompt", store_int(st, 0));
-    char *folder = join(x->folder, name), *path = join(folder, file);
+    snprintf(file, sizeof file, "%" PRId64 ".prompt", v->number);
+    char *folder = join(x->folder, t->name), *path = join(folder, file);
     buf_init(&b, PROMPTFILE_MAX_BYTES);
-    p.content = canon_parse(text, strlen(text), e);
+    p.content = canon_parse(v->text, strlen(v->text), e);
     bool ok = p.content != NULL;
     if (ok) {
         promptfile_write(&p, &b);
@@ -690,27 +716,54 @@ static bool export_version(struct export *x, const char *name, json_t *tags, str
     return ok;
 }
 
-static bool export_versions(struct store_db *db, struct export *x, int64_t id, const char *name,
-                            json_t *record, struct err *e)
+static bool run_page(struct store_db *db, void *ctx, struct err *e)
 {
+    struct page *p = ctx;
     struct store_stmt *st;
-    json_t *states = json_object(), *tags = json_object_get(record, "tags");
     bool row = true, ok;
-    json_object_set_new(record, "states", states);
     if (!rdb_query(db,
                    "SELECT number, content, note, (SELECT r.state FROM template_review r"
                    " WHERE r.template_id = v.template_id AND r.number = v.number ORDER BY r.id DESC"
-                   " LIMIT 1) FROM template_version v WHERE template_id = ?1 ORDER BY number",
-                   &st, e, "i", id))
+                   " LIMIT 1) FROM template_version v WHERE template_id = ?1 AND number > ?2"
+                   " AND number <= ?3 ORDER BY number LIMIT ?4",
+                   &st, e, "iiii", p->of->id, p->after, p->of->newest, (int64_t)EXPORT_PAGE))
         return false;
-    while ((ok = store_step(st, &row, e)) && row) {
-        char number[24];
-        snprintf(number, sizeof number, "%" PRId64, store_int(st, 0));
-        json_object_set_new(states, number, rdb_string(st, 3));
-        if (!export_version(x, name, json_array_size(tags) ? tags : NULL, st, e))
-            return false;
-    }
+    while ((ok = store_step(st, &row, e)) && row)
+        p->version[p->n++] = (struct version){.number = store_int(st, 0),
+                                              .text = mem_strdup(store_text(st, 1)),
+                                              .note = mem_strdup(store_text(st, 2)),
+                                              .state = rdb_string(st, 3)};
     store_done(st);
+    return ok;
+}
+
+/* Writes the versions that were read, when that went well, and forgets them. */
+static bool write_page(struct export *x, struct page *p, bool ok, struct err *e)
+{
+    json_t *states = json_object_get(p->of->record, "states");
+    for (size_t i = 0; i < p->n; i++) {
+        struct version *v = &p->version[i];
+        char number[24];
+        snprintf(number, sizeof number, "%" PRId64, v->number);
+        json_object_set(states, number, v->state);
+        ok = ok && export_version(x, p->of, v, e);
+        p->after = v->number;
+        free(v->text);
+        free(v->note);
+        json_decref(v->state);
+    }
+    return ok;
+}
+
+static bool export_versions(struct export *x, const struct exported *t, struct err *e)
+{
+    struct page p = {.of = t};
+    bool ok;
+    do {
+        p.n = 0;
+        ok = store_read(x->r->store, run_page, &p, e);
+        ok = write_page(x, &p, ok, e);
+    } while (ok && p.n == EXPORT_PAGE);
     return ok;
 }
 
@@ -733,22 +786,25 @@ static bool export_labels(struct store_db *db, int64_t id, json_t *record, struc
     return ok;
 }
 
-static bool export_template(struct store_db *db, struct export *x, struct store_stmt *st,
-                            struct err *e)
+static bool outline_template(struct store_db *db, struct export *x, struct store_stmt *st,
+                             struct err *e)
 {
-    int64_t id = store_int(st, 0);
-    char name[CONTENT_NAME_MAX + 1];
+    struct exported t = {.id = store_int(st, 0), .newest = store_int(st, 6)};
     bool sees;
-    snprintf(name, sizeof name, "%s", store_text(st, 1));
     if (!rdb_sees(db, x->who, store_int(st, 3), store_int(st, 4), &sees, e))
         return false;
     if (!sees)
         return true;
-    json_t *record = json_pack("{s:o, s:o}", "tags", rdb_json(st, 2), "department",
-                               rdb_string(st, 5));
-    json_object_set_new(x->templates, name, record);
-    return make_folders(x->folder, name, e) && export_versions(db, x, id, name, record, e) &&
-           export_labels(db, id, record, e);
+    snprintf(t.name, sizeof t.name, "%s", store_text(st, 1));
+    t.record = json_pack("{s:o, s:o, s:{}}", "tags", rdb_json(st, 2), "department",
+                         rdb_string(st, 5), "states");
+    json_object_set_new(x->templates, t.name, t.record);
+    if (x->n == x->cap) {
+        x->cap = x->cap ? x->cap * 2 : 64;
+        x->list = mem_realloc(x->list, x->cap * sizeof *x->list);
+    }
+    x->list[x->n++] = t;
+    return export_labels(db, t.id, t.record, e);
 }
 
 static bool write_labels(const struct export *x, struct err *e)
@@ -767,24 +823,26 @@ static bool write_labels(const struct export *x, struct err *e)
     return ok;
 }
 
-static bool run_export(struct store_db *db, void *ctx, struct err *e)
+/* All but what versions say, in one snapshot. */
+static bool run_outline(struct store_db *db, void *ctx, struct err *e)
 {
     struct export *x = ctx;
     struct store_stmt *st;
     bool row = true, ok;
     if (!rdb_query(
             db,
-            "SELECT t.id, t.name, t.tags, t.owner_id, t.department_id, d.name FROM template t"
+            "SELECT t.id, t.name, t.tags, t.owner_id, t.department_id, d.name, (SELECT max(number)"
+            " FROM template_version v WHERE v.template_id = t.id) FROM template t"
             " LEFT JOIN department d ON d.id = t.department_id"
             " WHERE ?1 IS NULL OR substr(t.name, 1, length(?1)) = ?1 ORDER BY t.name",
             &st, e, "t", x->prefix))
         return false;
     while ((ok = store_step(st, &row, e)) && row) {
-        if (!export_template(db, x, st, e))
+        if (!outline_template(db, x, st, e))
             return false;
     }
     store_done(st);
-    return ok && write_labels(x, e);
+    return ok;
 }
 
 static bool prepare_folder(const char *folder, struct err *e)
@@ -806,11 +864,15 @@ static bool prepare_folder(const char *folder, struct err *e)
 bool transfer_export(struct registry *r, const struct principal *who, const char *folder,
                      const char *prefix, size_t *n_versions, struct err *e)
 {
-    struct export x = {.who = who, .folder = folder, .prefix = prefix};
+    struct export x = {.r = r, .who = who, .folder = folder, .prefix = prefix};
     x.templates = json_object();
-    bool ok = prepare_folder(folder, e) && store_read(r->store, run_export, &x, e);
+    bool ok = prepare_folder(folder, e) && store_read(r->store, run_outline, &x, e);
+    for (size_t i = 0; ok && i < x.n; i++)
+        ok = make_folders(folder, x.list[i].name, e) && export_versions(&x, &x.list[i], e);
+    ok = ok && write_labels(&x, e);
     if (n_versions)
         *n_versions = x.n_versions;
     json_decref(x.templates);
+    free(x.list);
     return ok;
 }

@@ -9,6 +9,10 @@
  * next version of the template that their head names. Other files, names that begin with '.' and
  * symbolic links are not looked at.
  *
+ * An import checks and lints its files in its one job on the writer thread, the exception to what
+ * store.h asks of a callback: what they include may come with them, so nothing is known before. Until
+ * it ends, everything else that is written waits.
+ *
  * Thread: any, not from a store callback.
  */
 #ifndef SEEKD_TEMPLATE_TRANSFER_H
@@ -45,7 +49,9 @@ bool transfer_import(struct registry *r, const struct registry_act *act, const c
                      struct err *e) WARN_UNUSED;
 
 /* Writes what `who` sees and whose name begins with `prefix` (NULL = all) into a folder that does
- * not exist or is empty. *n_versions may be NULL. Errors: ERR_IO, ERR_CONFLICT (not empty). */
+ * not exist or is empty: the versions and labels that there are when it begins, without versions that
+ * are deleted meanwhile. No reader of the store waits for the files. *n_versions may be NULL. Errors:
+ * ERR_IO, ERR_CONFLICT (not empty). */
 bool transfer_export(struct registry *r, const struct principal *who, const char *folder,
                      const char *prefix, size_t *n_versions, struct err *e) WARN_UNUSED;
 
