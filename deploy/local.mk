@@ -9,6 +9,7 @@ EXTRA_DIST += \
 	deploy/runbook/README.md \
 	deploy/runbook/README.zh.md \
 	deploy/runbook/handover.prompt \
+	deploy/runbook/handover.zh.prompt \
 	deploy/runbook/hours.json \
 	deploy/container/Containerfile \
 	deploy/container/README.md \
