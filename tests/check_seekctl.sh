@@ -108,6 +108,8 @@ printf '%s\n' 'a long new word' 'a third new word' 'a third new word' |
 ok '2002' user create 2002 --name 李明 --department Works --roles user
 ok 'login *2002' user show 2002
 refused '没有\|there is no department' user list --department Nowhere
+refused ': --department is required$' user create nobody
+refused ': --roles may hold: admin' user create nobody --department Works --roles boss
 refused 'exists\|taken' user create wang.wei --name x --department Works --roles user
 ok 'sk-' key create wang.wei --name "Excel 插件" --scopes infer,templates,usage
 user=$(sed -n 's/.*\(sk-[A-Za-z0-9_-]*\)$/\1/p' "$work/reply")
@@ -155,6 +157,11 @@ ok 'version *2' template save works/handover2 "$work/my2.prompt" --note second
 ok '1 -> 2' template diff works/handover2 1 latest
 echo '{"events":"pump 4 leaks"}' >"$work/variables.json"
 ok 'pump 4 leaks' template render works/handover2 2 "$work/variables.json"
+echo '{}' >"$work/variables.json"
+refused 'render: variables.events: is required' template render works/handover2 2 "$work/variables.json"
+[ "$(wc -l <"$work/reply")" = 1 ] || fail "what is missing is said twice"
+LC_ALL=zh_CN.UTF-8 refused 'render: variables.events: 必须填写' template render works/handover2 2 \
+    "$work/variables.json"
 echo '{"events":' >"$work/variables.json"
 refused 'line 2' template render works/handover2 2 "$work/variables.json"
 ok '^1 ' template runs works/handover 1

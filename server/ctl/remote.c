@@ -529,8 +529,16 @@ int remote_show_take(struct remote *r, json_t *answer, const struct table_column
     return CTL_OK;
 }
 
-/* What a refusal says beside its sentence: findings of a template, problems of an import. */
-static void print_findings(const json_t *error)
+/* A finding's or a problem's own words, in the language of the terminal. */
+static const char *words_of(const json_t *finding)
+{
+    const json_t *m = json_object_get(finding, "message");
+    return json_is_string(m) ? json_string_value(m) : text_of(m, lang_pick("en", "zh"));
+}
+
+/* What a refusal says beside its sentence: findings of a template, from the `first` on, and problems of
+ * an import. */
+static void print_findings(const json_t *error, size_t first)
 {
     const json_t *report = json_object_get(error, "report");
     const json_t *lists[] = {json_object_get(error, "findings"),
@@ -539,21 +547,75 @@ static void print_findings(const json_t *error)
         size_t i;
         json_t *f;
         json_array_foreach (lists[k], i, f) {
-            const json_t *m = json_object_get(f, "message");
-            const char *text = json_is_string(m)
-                                   ? json_string_value(m)
-                                   : json_string_value(json_object_get(m, lang_pick("en", "zh")));
             const char *at = *text_of(f, "path") ? text_of(f, "path") : text_of(f, "at");
-            fprintf(stderr, "  %s%s%s\n", at, *at ? ": " : "", text ? text : "");
+            if (k || i >= first)
+                fprintf(stderr, "  %s%s%s\n", at, *at ? ": " : "", words_of(f));
         }
+    }
+}
+
+/* What whoever typed the command calls a field: its option, or the argument that stands for it. */
+static bool put_own_word(const struct remote *r, struct buf *out, const char *field, size_t len)
+{
+    for (size_t i = 0; i < r->noun->n_options; i++) {
+        const struct remote_option *o = &r->noun->options[i];
+        if (!o->field || strlen(o->field) != len || memcmp(o->field, field, len))
+            continue;
+        if (in_words(r->verb->args, o->name))
+            return buf_puts(out, o->meta);
+        if (in_words(r->verb->options, o->name))
+            return buf_printf(out, "--%s", o->name);
+    }
+    return false;
+}
+
+/* Whether the sentence is only what the first finding says. */
+static bool says_finding(const char *text, const json_t *finding)
+{
+    const char *at = text_of(finding, "at");
+    size_t len = strlen(at);
+    return len && !strncmp(text, at, len) && !strncmp(text + len, ": ", 2) &&
+           !strcmp(text + len + 2, text_of(json_object_get(finding, "message"), "en"));
+}
+
+/* The server's sentence, in which 'field' becomes --option. */
+static void put_refusal(const struct remote *r, struct buf *out, const char *text)
+{
+    const json_t *first = json_array_get(json_object_get(r->refusal, "findings"), 0);
+    const char *param = text_of(r->refusal, "param");
+    if (!strcmp(text_of(r->refusal, "code"), "missing_required_parameter") &&
+        put_own_word(r, out, param, strlen(param))) {
+        buf_puts(out, lang_pick(" is required", "：必须给出"));
+        return;
+    }
+    if (says_finding(text, first)) {
+        buf_printf(out, "%s: %s", text_of(first, "at"), words_of(first));
+        return;
+    }
+    while (*text) {
+        size_t len = *text == '\'' ? strcspn(text + 1, "'") : 0;
+        if (len && text[len + 1] && put_own_word(r, out, text + 1, len))
+            text += len + 2;
+        else
+            buf_putc(out, *text++);
     }
 }
 
 int remote_fail(struct remote *r, const struct err *e)
 {
-    args_failed(&r->command, e);
+    const json_t *first = json_array_get(json_object_get(r->refusal, "findings"), 0);
+    bool said_first = says_finding(e->msg, first);
+    struct err said = *e;
+    struct buf text;
+    buf_init(&text, sizeof said.msg);
     if (r->refusal)
-        print_findings(r->refusal);
+        put_refusal(r, &text, e->msg);
+    if (text.len)
+        snprintf(said.msg, sizeof said.msg, "%s", buf_str(&text));
+    buf_release(&text);
+    args_failed(&r->command, &said);
+    if (r->refusal)
+        print_findings(r->refusal, said_first);
     return CTL_FAILED;
 }
 
