@@ -9,15 +9,35 @@
 
 static bool chinese;
 
-void lang_init(void)
+static const char *find_locale(void)
 {
     static const char *const names[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
-    chinese = false;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *value = getenv(names[i]);
-        if (!value || !*value)
+        if (value && *value)
+            return value;
+    }
+    return "C";
+}
+
+/* "zh", "zh_CN.UTF-8" */
+static bool is_language(const char *text, const char *language)
+{
+    size_t len = strlen(language);
+    return !strncmp(text, language, len) && (!text[len] || strchr("_.@:", text[len]));
+}
+
+void lang_init(void)
+{
+    const char *locale = find_locale(), *list = getenv("LANGUAGE");
+    chinese = is_language(locale, "zh");
+    if (!list || is_language(locale, "C") || is_language(locale, "POSIX"))
+        return;
+    for (; *list; list += strcspn(list, ":"), list += *list == ':') {
+        bool zh = is_language(list, "zh");
+        if (!zh && !is_language(list, "en") && !is_language(list, "C"))
             continue;
-        chinese = !strncmp(value, "zh", 2);
+        chinese = zh;
         return;
     }
 }

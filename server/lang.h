@@ -4,7 +4,8 @@
 #ifndef SEEKD_LANG_H
 #define SEEKD_LANG_H
 
-/* Reads LC_ALL, LC_MESSAGES, LANG in this order; the first one set decides. */
+/* As gettext: of LC_ALL, LC_MESSAGES and LANG the first one set names the locale. LANGUAGE, a list
+ * such as zh_CN:en, comes before it unless that locale is C or POSIX (or none is set). */
 void lang_init(void);
 
 /* `zh` when the user reads Chinese, else `en`. */

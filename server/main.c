@@ -338,15 +338,15 @@ static void block_signals(sigset_t *set)
 
 static void reload(struct process *me)
 {
-    unsigned ignored;
+    char ignored[SETTINGS_NAMES];
     struct err e = ERR_INIT;
-    if (!settings_reload(&me->settings, me->argc, me->argv, &ignored, &e)) {
+    if (!settings_reload(&me->settings, me->argc, me->argv, ignored, &e)) {
         LOG_E("main", "configuration not reloaded: %s", e.msg);
         return;
     }
     log_set_level((enum log_level)me->settings.log_level);
-    LOG_I("main", "configuration reloaded level=%d needing_restart=%u",
-          (int)me->settings.log_level, ignored);
+    LOG_I("main", "configuration reloaded level=%s needing_restart=%s",
+          settings_log_level_name(&me->settings), *ignored ? ignored : "none");
 }
 
 /* Waits for the loader or for a signal to stop. Returns the signal. */

@@ -534,7 +534,15 @@ static bool same_value(const struct option_row *r, const struct settings *a,
     return *(uint64_t *)member(r, a) == *(uint64_t *)member(r, b);
 }
 
-bool settings_reload(struct settings *s, int argc, char **argv, unsigned *ignored, struct err *e)
+static void add_name(char names[SETTINGS_NAMES], const char *name)
+{
+    size_t len = strlen(names);
+    if (len + strlen(name) + 2 <= SETTINGS_NAMES)
+        snprintf(names + len, SETTINGS_NAMES - len, "%s%s", len ? "," : "", name);
+}
+
+bool settings_reload(struct settings *s, int argc, char **argv, char ignored[SETTINGS_NAMES],
+                     struct err *e)
 {
     struct settings fresh;
     enum settings_action action;
@@ -543,18 +551,24 @@ bool settings_reload(struct settings *s, int argc, char **argv, unsigned *ignore
     bool ok = settings_read(&fresh, argc, argv, &action, &path, e);
     settings_choose_model(&fresh);
     ok = ok && settings_check(&fresh, e);
-    *ignored = 0;
+    ignored[0] = '\0';
     for (size_t i = 0; ok && i < N_ROWS; i++) {
         if (same_value(&rows[i], s, &fresh))
             continue;
         if (rows[i].reload)
             *(uint64_t *)member(&rows[i], s) = *(uint64_t *)member(&rows[i], &fresh);
         else
-            ++*ignored;
+            add_name(ignored, rows[i].name);
     }
     free(path);
     settings_release(&fresh);
     return ok;
+}
+
+const char *settings_log_level_name(const struct settings *s)
+{
+    static const char *const names[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
+    return names[s->log_level];
 }
 
 /* ---- printing --------------------------------------------------------------------------------- */

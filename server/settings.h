@@ -74,10 +74,16 @@ bool settings_choose_model(struct settings *s);
 /* What one option cannot know about another: a model is given, --no-auth only on loopback, … */
 bool settings_check(const struct settings *s, struct err *e) WARN_UNUSED;
 
+enum { SETTINGS_NAMES = 256 };
+
 /* SIGHUP: reads file and arguments again as settings_read did and takes over the options that can
- * change while running (log_level). All or nothing; *ignored counts others that differ. */
-bool settings_reload(struct settings *s, int argc, char **argv, unsigned *ignored,
+ * change while running (log_level). All or nothing; `ignored` names others that differ, separated by
+ * commas and cut where there are too many. */
+bool settings_reload(struct settings *s, int argc, char **argv, char ignored[SETTINGS_NAMES],
                      struct err *e) WARN_UNUSED;
+
+/* The value of log_level as a word. Static. */
+const char *settings_log_level_name(const struct settings *s);
 
 void settings_print_help(FILE *out);
 /* Values of `s` as a configuration file with comments. */

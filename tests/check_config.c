@@ -249,19 +249,52 @@ START_TEST(reload_takes_over_what_it_can)
     char *argv[] = {(char *)(uintptr_t)"seekd", (char *)(uintptr_t)"--config", path, NULL};
     enum settings_action action;
     char *config = NULL;
-    unsigned ignored;
+    char ignored[SETTINGS_NAMES];
     write_file("[model]\nmodel = x\n[log]\nlog_level = info\n");
     ck_assert(settings_read(&settings, 3, argv, &action, &config, &e));
     free(config);
     write_file("[model]\nmodel = y\n[server]\nthreads = 7\n[log]\nlog_level = warn\n");
-    ck_assert(settings_reload(&settings, 3, argv, &ignored, &e));
-    ck_assert_uint_eq(ignored, 2);
+    ck_assert(settings_reload(&settings, 3, argv, ignored, &e));
+    ck_assert_str_eq(ignored, "model,threads");
     ck_assert_uint_eq(settings.log_level, LOG_WARN);
+    ck_assert_str_eq(settings_log_level_name(&settings), "warn");
     ck_assert_str_eq(settings.model, "x");
     ck_assert_uint_eq(settings.threads, 2);
     write_file("[model]\nmodel = x\n[log]\nlog_level = debug\nbroken\n");
-    ck_assert(!settings_reload(&settings, 3, argv, &ignored, &e));
+    ck_assert(!settings_reload(&settings, 3, argv, ignored, &e));
     ck_assert_uint_eq(settings.log_level, LOG_WARN);
+}
+END_TEST
+
+START_TEST(language_of_the_terminal)
+{
+    static const struct {
+        const char *all, *messages, *lang, *list, *want;
+    } cases[] = {
+        {NULL, NULL, NULL, NULL, "en"},         {NULL, NULL, "zh_CN.UTF-8", NULL, "zh"},
+        {"C", NULL, "zh_CN.UTF-8", NULL, "en"}, {"", "", "zh_CN", "", "zh"},
+        {NULL, NULL, NULL, "zh_CN", "en"},      {"C", NULL, "zh_CN", "zh_CN", "en"},
+        {"C.UTF-8", NULL, NULL, "zh", "en"},    {"POSIX", NULL, NULL, "zh", "en"},
+        {NULL, NULL, "en_US.UTF-8", "zh_CN:en", "zh"},
+        {NULL, NULL, "en_US.UTF-8", "fr:zh_TW:en", "zh"},
+        {NULL, NULL, "zh_CN.UTF-8", "en", "en"}, {NULL, NULL, "zh_CN.UTF-8", "en:zh", "en"},
+        {NULL, NULL, "zh_CN.UTF-8", "fr", "zh"}, {NULL, "en_US", "zh_CN", "fr", "en"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const values[] = {cases[i].all, cases[i].messages, cases[i].lang,
+                                      cases[i].list};
+        static const char *const names[] = {"LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"};
+        for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
+            unsetenv(names[n]);
+            if (values[n])
+                setenv(names[n], values[n], 1);
+        }
+        lang_init();
+        ck_assert_msg(!strcmp(lang_pick("en", "zh"), cases[i].want), "case %zu", i);
+    }
+    unsetenv("LANGUAGE");
+    setenv("LC_ALL", "C", 1);
+    lang_init();
 }
 END_TEST
 
@@ -445,7 +478,7 @@ static Suite *make_suite(void)
         (const TTest *const[]){arguments_win_over_the_file, argument_errors, commands,
                                checks_between_options, names_of_the_model,
                                reload_takes_over_what_it_can,
-                               help_in_two_languages, NULL},
+                               language_of_the_terminal, help_in_two_languages, NULL},
         (const TTest *const[]){addresses, clients_get_an_address_they_can_use,
                                taken_port_is_an_error, NULL},
         (const TTest *const[]){key_files, new_key_is_stored_as_hash, key_file_errors,

@@ -154,6 +154,12 @@ sleep 0.5
 before=$(wc -l <"$work/err")
 expect "$(status "$url/models")" 200 "after a reload"
 expect "$(wc -l <"$work/err")" "$before" "log lines at level error"
+sed 's/level = error/level = debug/; s/^listen.*/&\nthreads = 3/' "$work/conf" >"$work/new"
+cp "$work/new" "$work/conf"
+kill -HUP "$server"
+sleep 0.5
+grep -q 'configuration reloaded level=debug needing_restart=threads' "$work/err" ||
+    fail "a reload does not name what changed"
 printf 'nonsense\n' >>"$work/conf"
 kill -HUP "$server"
 sleep 0.5
