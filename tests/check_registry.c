@@ -1326,8 +1326,10 @@ START_TEST(archived_once)
     ck_assert(registry_change(registry, as(&ann, ""), "a", 2, &tag, &e));
     ck_assert(registry_change(registry, as(&ann, ""), "a", 3, &archive, &e));
     ck_assert_int_eq(sql_number(since), at);
+    expect_save("a", says("y"), 4, ERR_CONFLICT, "is archived");
     archive.archived = 0;
     ck_assert(registry_change(registry, as(&ann, ""), "a", 4, &archive, &e));
+    save("a", says("y"), 5);
     ck_assert_int_eq(sql_number("SELECT count(*) FROM template WHERE archived_at IS NULL"), 1);
     json_decref(tags);
 }

@@ -266,6 +266,9 @@ static bool store_version(struct store_db *db, const struct rdb_save *job, struc
     char object[RDB_OBJECT_TEXT];
     bool is_new = t->id == 0;
     json_t *after = NULL;
+    if (t->archived)
+        FAIL(e, ERR_CONFLICT, "the template \"%s\" is archived: bring it back first",
+             job->save->name);
     if (!(is_new ? insert_template(db, job, t, e) : update_template(db, job, t, e)) ||
         !insert_version(db, job, t->id, out->number, text, hash, e))
         return false;
