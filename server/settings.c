@@ -263,19 +263,25 @@ static bool set_value(const struct option_row *r, struct settings *s, const char
         return true;
     case OPTION_FLAG:
         if (!parse_flag(text, &flag))
-            FAIL(e, ERR_ARG, "%s must be true or false, not \"%.60s\"", r->name, text);
+            FAIL(e, ERR_ARG, lang_pick("%s must be true or false, not \"%.60s\"",
+                                       "%s 必须是 true 或 false，而不是 \"%.60s\""), r->name, text);
         *(bool *)member(r, s) = flag;
         return true;
     case OPTION_WORD:
         if (!parse_word(text, r->words, &n))
-            FAIL(e, ERR_ARG, "%s must be one of %s, not \"%.60s\"", r->name, r->words, text);
+            FAIL(e, ERR_ARG, lang_pick("%s must be one of %s, not \"%.60s\"",
+                                       "%s 必须是 %s 之一，而不是 \"%.60s\""), r->name, r->words, text);
         break;
     default:
         if (!(r->type == OPTION_BYTES ? parse_bytes(text, &n) : parse_number(text, &n)) ||
             n < r->min || n > r->max)
-            FAIL(e, ERR_ARG, "%s must be a number from %" PRIu64 " to %" PRIu64 "%s, not \"%.60s\"",
+            FAIL(e, ERR_ARG,
+                 lang_pick("%s must be a number from %" PRIu64 " to %" PRIu64 "%s, not \"%.60s\"",
+                           "%s 必须是 %" PRIu64 " 到 %" PRIu64 " 之间的数%s，而不是 \"%.60s\""),
                  r->name, r->min, r->max,
-                 r->type == OPTION_BYTES ? " (KiB, MiB, GiB may follow)" : "", text);
+                 r->type != OPTION_BYTES ? ""
+                                         : lang_pick(" (KiB, MiB, GiB may follow)",
+                                                     "（可带 KiB、MiB、GiB）"), text);
         break;
     }
     *(uint64_t *)member(r, s) = n;
@@ -328,14 +334,39 @@ static char *next_line(char *into, int room, void *user)
         return NULL;
     r->line++;
     if (strlen(into) > LINE_MAX_BYTES) {
-        file_fail(r, "the line is too long, it begins", into);
+        file_fail(r, lang_pick("the line is too long, it begins", "行太长，开头为"), into);
         return NULL;
     }
     if ((into[0] == ' ' || into[0] == '\t') && into[strspn(into, " \t\r\n")]) {
-        file_fail(r, "lines must not begin with white space:", into + strspn(into, " \t"));
+        file_fail(r, lang_pick("lines must not begin with white space:", "行首不能有空白："),
+                  into + strspn(into, " \t"));
         return NULL;
     }
     return into;
+}
+
+static bool wrong_section(struct file_reader *r, const struct option_row *row, const char *section)
+{
+    r->failed = true;
+    if (!*section)
+        FAIL(r->e, ERR_FORMAT, lang_pick("\"%s\" belongs under [%s]: put that line above it",
+                                         "\"%s\" 属于 [%s]：请在其上方加上这一行"),
+             row->name, row->section);
+    FAIL(r->e, ERR_FORMAT, lang_pick("\"%s\" belongs under [%s], not under [%.60s]",
+                                     "\"%s\" 属于 [%s]，而不是 [%.60s]"),
+         row->name, row->section, section);
+}
+
+/* Quotes and comments behind a value would be taken as they stand, which is hardly ever meant. */
+static bool is_plain(const struct option_row *row, const char *value, struct err *e)
+{
+    if (*value == '"' || *value == '\'')
+        FAIL(e, ERR_FORMAT, lang_pick("%s: write the value without quotes", "%s：值不要加引号"),
+             row->name);
+    if (strstr(value, " #") || strstr(value, "\t#"))
+        FAIL(e, ERR_FORMAT, lang_pick("%s: a comment that begins with # needs a line of its own",
+                                      "%s：以 # 开头的注释必须单独成行"), row->name);
+    return true;
 }
 
 static int take_line(void *user, const char *section, const char *name, const char *value)
@@ -345,14 +376,15 @@ static int take_line(void *user, const char *section, const char *name, const ch
         if (strcmp(rows[i].name, name))
             continue;
         if (strcmp(rows[i].section, section))
-            return file_fail(r, "wrong section for", name);
+            return wrong_section(r, &rows[i], section);
         if (r->seen[i])
-            return file_fail(r, "given twice:", name);
+            return file_fail(r, lang_pick("given twice:", "重复给出："), name);
         r->seen[i] = r->line;
-        r->failed = !set_value(&rows[i], r->settings, value, r->e);
+        r->failed = !is_plain(&rows[i], value, r->e) ||
+                    !set_value(&rows[i], r->settings, value, r->e);
         return !r->failed;
     }
-    return file_fail(r, "there is no option", name);
+    return file_fail(r, lang_pick("there is no option", "没有此选项："), name);
 }
 
 bool settings_read_file(struct settings *s, const char *path, struct err *e)
@@ -360,17 +392,18 @@ bool settings_read_file(struct settings *s, const char *path, struct err *e)
     struct file_reader r = {.settings = s, .e = e};
     r.in = fopen(path, "re");
     if (!r.in)
-        FAIL_OS(e, "cannot read the configuration file %s", path);
+        FAIL_OS(e, lang_pick("cannot read the configuration file %s", "无法读取配置文件 %s"), path);
     int rc = ini_parse_stream(next_line, &r, take_line, &r);
     bool io = ferror(r.in);
     fclose(r.in);
     if (io)
-        FAIL(e, ERR_IO, "cannot read the configuration file %s", path);
+        FAIL(e, ERR_IO, lang_pick("cannot read the configuration file %s", "无法读取配置文件 %s"), path);
     bool syntax = rc && (!r.failed || (unsigned)rc < r.line); /* inih goes on after an error */
     if (r.failed && !syntax)
-        return err_prefix(e, "%s, line %u", path, r.line);
+        return err_prefix(e, lang_pick("%s, line %u", "%s 第 %u 行"), path, r.line);
     if (rc)
-        FAIL(e, ERR_FORMAT, "%s, line %d: expected [section] or name = value", path, rc);
+        FAIL(e, ERR_FORMAT, lang_pick("%s, line %d: expected [section] or name = value",
+                                      "%s 第 %d 行：应为 [分组] 或 名称 = 值"), path, rc);
     return true;
 }
 
@@ -410,13 +443,17 @@ static bool read_flag(struct settings *s, int argc, char **argv, int *at, struct
     const char *flag = argv[*at];
     size_t len = strcspn(flag, "=");
     const struct option_row *r = find_flag(flag, len);
+    if (*flag != '-')
+        FAIL(e, ERR_ARG, lang_pick("\"%.80s\" follows no option; a model is given by --model %.80s",
+                                   "\"%.80s\" 前没有选项；请用 --model %.80s 指定模型"), flag, flag);
     if (!r)
-        FAIL(e, ERR_ARG, "there is no option \"%.80s\"; see seekd --help", flag);
+        FAIL(e, ERR_ARG, lang_pick("there is no option \"%.80s\"; see seekd --help",
+                                   "没有选项 \"%.80s\"；见 seekd --help"), flag);
     if (r->type == OPTION_FLAG && flag[len] != '=')
         return set_value(r, s, "true", e);
     const char *value = flag_value(argc, argv, at, len);
     if (!value)
-        FAIL(e, ERR_ARG, "%s needs a value", flag);
+        FAIL(e, ERR_ARG, lang_pick("%s needs a value", "%s 需要一个值"), flag);
     return set_value(r, s, value, e);
 }
 
@@ -431,7 +468,7 @@ static bool find_config(int argc, char **argv, char **path, struct err *e)
         if (!value || *path) {
             free(*path);
             *path = NULL;
-            FAIL(e, ERR_ARG, "--config needs one file");
+            FAIL(e, ERR_ARG, "%s", lang_pick("--config needs one file", "--config 需要一个文件"));
         }
         *path = mem_strdup(value);
     }
@@ -489,12 +526,16 @@ static bool check_model_name(const char *name, struct err *e)
 {
     size_t len = strlen(name);
     if (len > API_MODEL_ID_BYTES)
-        FAIL(e, ERR_ARG, "model_name must have at most %d bytes", (int)API_MODEL_ID_BYTES);
+        FAIL(e, ERR_ARG, lang_pick("model_name must have at most %d bytes",
+                                   "model_name 最多 %d 字节"), (int)API_MODEL_ID_BYTES);
     for (size_t at = 0; at < len;) {
         size_t n = api_model_id_char(name + at, len - at);
         if (!n)
-            FAIL(e, ERR_ARG, "model_name must be UTF-8 without blanks, control characters, quotes, "
-                 "\\, ?, # and %%; the character at byte %zu is not possible", at + 1);
+            FAIL(e, ERR_ARG,
+                 lang_pick("model_name must be UTF-8 without blanks, control characters, quotes, "
+                           "\\, ?, # and %%; the character at byte %zu is not possible",
+                           "model_name 必须为 UTF-8，不含空白、控制字符、引号和 \\ ? # %%；"
+                           "第 %zu 字节处的字符不可用"), at + 1);
         at += n;
     }
     return true;
@@ -504,23 +545,26 @@ bool settings_check(const struct settings *s, struct err *e)
 {
     struct listen_address a;
     if (!*s->model)
-        FAIL(e, ERR_ARG, "no model given; use --model FILE.gguf");
+        FAIL(e, ERR_ARG, "%s", lang_pick("no model given; use --model FILE.gguf",
+                                         "未指定模型；请用 --model 文件.gguf"));
     if (!check_model_name(s->model_name, e))
         return false;
     if (!listen_parse(s->listen, &a, e))
         return err_prefix(e, "listen");
     if (s->no_auth && !a.loopback)
         FAIL(e, ERR_ARG,
-             "no_auth is possible only on a loopback address such as 127.0.0.1, not on %s",
-             s->listen);
+             lang_pick("no_auth is possible only on a loopback address such as 127.0.0.1, not on %s",
+                       "no_auth 只能用于 127.0.0.1 等回环地址，不能用于 %s"), s->listen);
     if (s->no_auth && *s->api_key_file)
-        FAIL(e, ERR_ARG, "no_auth and api_key_file contradict each other");
+        FAIL(e, ERR_ARG, "%s", lang_pick("no_auth and api_key_file contradict each other",
+                                         "no_auth 与 api_key_file 互相矛盾"));
     if (*s->health_listen && !listen_parse(s->health_listen, &a, e))
         return err_prefix(e, "health_listen");
     if (*s->admin_listen && !listen_parse(s->admin_listen, &a, e))
         return err_prefix(e, "admin_listen");
     if ((*s->admin_listen || *s->oidc_issuer || *s->ldap_url) && !*s->data_dir)
-        FAIL(e, ERR_ARG, "admin_listen, oidc_issuer and ldap_url need a data_dir");
+        FAIL(e, ERR_ARG, "%s", lang_pick("admin_listen, oidc_issuer and ldap_url need a data_dir",
+                                         "admin_listen、oidc_issuer 和 ldap_url 需要 data_dir"));
     return true;
 }
 
@@ -589,7 +633,10 @@ static void print_row_help(const struct option_row *r, FILE *out)
         flag[i + 3] = '\0';
     }
     const char *text = lang_pick(r->help_en, r->help_zh);
-    if (r->type == OPTION_FLAG || !*r->fallback || !strcmp(r->fallback, "0"))
+    if (r->words)
+        snprintf(help, sizeof help, lang_pick("%s: %s [%s]", "%s：%s [%s]"), text, r->words,
+                 r->fallback);
+    else if (r->type == OPTION_FLAG || !*r->fallback || !strcmp(r->fallback, "0"))
         snprintf(help, sizeof help, "%s", text);
     else
         snprintf(help, sizeof help, "%s [%s]", text, r->fallback);
@@ -615,9 +662,17 @@ void settings_print_help(FILE *out)
         print_help_line(out, commands[i].flag, commands[i].value_name,
                         lang_pick(commands[i].help_en, commands[i].help_zh));
     fputs(lang_pick("\nThe API key may also stand in the environment variable SEEKD_API_KEY.\n"
-                    "SIGHUP reads the configuration again (log_level); SIGTERM or Ctrl-C ends.\n",
+                    "SIGHUP reads the configuration again (log_level). SIGTERM or Ctrl-C ends when "
+                    "running\nanswers are done (drain_timeout), a second one at once.\n",
                     "\nAPI 密钥也可写在环境变量 SEEKD_API_KEY 中。\n"
-                    "SIGHUP 重新读取配置（log_level）；SIGTERM 或 Ctrl-C 退出。\n"), out);
+                    "SIGHUP 重新读取配置（log_level）。SIGTERM 或 Ctrl-C 待进行中的回答结束后退出"
+                    "（drain_timeout），\n再按一次立即退出。\n"), out);
+}
+
+static void print_words(const struct option_row *r, FILE *out)
+{
+    if (r->words)
+        fprintf(out, lang_pick(": %s", "：%s"), r->words);
 }
 
 static void print_value(const struct option_row *r, const struct settings *s, FILE *out)
@@ -638,14 +693,18 @@ static void print_value(const struct option_row *r, const struct settings *s, FI
 
 void settings_print(const struct settings *s, FILE *out)
 {
+    fputs(lang_pick("# name = value: the value without quotes, a comment on a line of its own\n\n",
+                    "# 名称 = 值：值不加引号，注释单独成行\n\n"), out);
     const char *section = "";
     for (size_t i = 0; i < N_ROWS; i++) {
         if (strcmp(section, rows[i].section)) {
             section = rows[i].section;
             fprintf(out, "%s[%s]\n", i ? "\n" : "", section);
         }
-        fprintf(out, "# %s%s\n%s = ", lang_pick(rows[i].help_en, rows[i].help_zh),
-                rows[i].reload ? lang_pick(" (SIGHUP)", "（SIGHUP）") : "", rows[i].name);
+        fprintf(out, "# %s", lang_pick(rows[i].help_en, rows[i].help_zh));
+        print_words(&rows[i], out);
+        fprintf(out, "%s\n%s = ", rows[i].reload ? lang_pick(" (SIGHUP)", "（SIGHUP）") : "",
+                rows[i].name);
         print_value(&rows[i], s, out);
         fputc('\n', out);
     }

@@ -2,7 +2,9 @@
  * change and what it is for. Configuration file, command line, --help and --print-config are all
  * made from the rows. (Not called config.h, because that is the build's own header.)
  *
- * A configuration file has lines `name = value` under [sections], read by inih; every name is also
+ * A configuration file has lines `name = value` under [sections], read by inih; a value in quotes or
+ * with a comment that begins with # behind it is refused, because both would be taken as they stand
+ * (a # without a blank before it is part of the value). Every name is also
  * a command-line flag (max_context -> --max-context). The command line wins over the file.
  * Owner: the caller of settings_init. Thread: one, at start and at SIGHUP.
  */

@@ -77,12 +77,14 @@ START_TEST(file_sets_values)
 {
     struct err e = ERR_INIT;
     write_file("# comment\n; comment\n\n[model]\nmodel = /srv/a b.gguf\nkv_bytes = 3 GiB\n"
+               "cache_dir = /c#1\n"
                "kv_type=f16\n[server]\nlisten: [::1]:9000\nmax_body = 65536\n"
                "[auth]\nno_auth = yes\n[log]\nlog_level = debug ; inline\n");
     ck_assert_msg(settings_read_file(&settings, path, &e), "%s", e.msg);
     ck_assert_str_eq(settings.model, "/srv/a b.gguf");
     ck_assert_uint_eq(settings.kv_bytes, (uint64_t)3 << 30);
     ck_assert_uint_eq(settings.kv_type, 2);
+    ck_assert_str_eq(settings.cache_dir, "/c#1");
     ck_assert_str_eq(settings.listen, "[::1]:9000");
     ck_assert_uint_eq(settings.max_body, 65536);
     ck_assert(settings.no_auth);
@@ -96,8 +98,14 @@ START_TEST(file_errors_name_the_line)
 {
     static char long_line[400];
     expect_file_error("[server]\nnonsense = 1\n", "line 2: there is no option \"nonsense\"");
-    expect_file_error("[model]\nlisten = 127.0.0.1:1\n", "line 2: wrong section");
-    expect_file_error("listen = 127.0.0.1:1\n", "line 1: wrong section");
+    expect_file_error("[model]\nlisten = 127.0.0.1:1\n",
+                      "line 2: \"listen\" belongs under [server], not under [model]");
+    expect_file_error("listen = 127.0.0.1:1\n",
+                      "line 1: \"listen\" belongs under [server]: put that line above it");
+    expect_file_error("[model]\nmodel = \"/a.gguf\"\n", "line 2: model: write the value without quotes");
+    expect_file_error("[model]\nmodel = 'a'\n", "line 2: model: write the value without quotes");
+    expect_file_error("[model]\n\nmodel = /a.gguf # mine\n", "line 3: model: a comment that begins");
+    expect_file_error("[server]\nthreads = 2\t# two\n", "line 2: threads: a comment that begins");
     expect_file_error("[server]\n\nthreads = 1\nthreads = 2\n", "line 4: given twice");
     expect_file_error("[server]\nthreads = many\n", "line 2: threads must be a number from 1 to 64");
     expect_file_error("[server]\nthreads = 65\n", "threads must be");
@@ -163,7 +171,8 @@ END_TEST
 START_TEST(argument_errors)
 {
     expect_arg_error(ARGS("--nonsense"), "no option \"--nonsense\"");
-    expect_arg_error(ARGS("file.gguf"), "no option \"file.gguf\"");
+    expect_arg_error(ARGS("file.gguf"), "--model file.gguf");
+    expect_arg_error(ARGS("--log-level", "trace"), "one of debug|info|warn|error");
     expect_arg_error(ARGS("--model"), "--model needs a value");
     expect_arg_error(ARGS("--threads", "0"), "threads must be");
     expect_arg_error(ARGS("--config"), "--config needs one file");
@@ -308,6 +317,9 @@ START_TEST(help_in_two_languages)
     settings_print_help(out);
     fclose(out);
     ck_assert(strstr(text, "用法") && strstr(text, "--max-context TOKENS"));
+    expect_arg_error(ARGS("--nonsense"), "没有选项 \"--nonsense\"");
+    expect_arg_error(ARGS("--threads", "0"), "threads 必须是 1 到 64 之间的数");
+    expect_file_error("[model]\nmodel = 'a'\n", "第 2 行: model：值不要加引号");
     free(text);
     setenv("LC_ALL", "C", 1);
     setenv("LANG", "zh_CN.UTF-8", 1);
@@ -323,6 +335,7 @@ START_TEST(help_in_two_languages)
     settings_print_help(out);
     fclose(out);
     ck_assert(strstr(text, "Usage: seekd") && !strstr(text, "用法"));
+    ck_assert(strstr(text, ": auto|f32|f16 [auto]") && strstr(text, ": debug|info|warn|error [info]"));
     free(text);
 }
 END_TEST
