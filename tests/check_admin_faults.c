@@ -641,6 +641,60 @@ START_TEST(a_full_disk_refuses_changes_and_recovers)
 }
 END_TEST
 
+/* Every page but the first, in the database and in what waits to get into it. */
+static void damage(const char *database, const char *suffix)
+{
+    enum { PAGE = 4096 };
+    char path[4096];
+    uint8_t junk[PAGE];
+    struct stat st;
+    snprintf(path, sizeof path, "%s%s", database, suffix);
+    memset(junk, 0x5a, sizeof junk);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ck_assert_msg(fd >= 0 && !fstat(fd, &st), "%s", path);
+    for (off_t at = PAGE; at < st.st_size; at += PAGE)
+        ck_assert_int_eq(pwrite(fd, junk, sizeof junk, at), PAGE);
+    close(fd);
+}
+
+START_TEST(a_database_damaged_under_the_server_is_told_as_such)
+{
+    static const char *const paths[] = {
+        "/admin/v1/usage/requests?from=2026-01-01&to=2036-01-01", "/admin/v1/calendars",
+        "/admin/v1/templates", "/admin/v1/audit", "/admin/v1/users", "/admin/v1/departments"};
+    unsigned refused = 0;
+    struct http_options opt = test_options();
+    struct test_server s;
+    struct capture c;
+    test_server_start(&s, &opt, TEST_DATA);
+    capture_begin(&c);
+    damage(s.service->database, "");
+    damage(s.service->database, "-wal");
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        struct http_client client;
+        struct http_reply reply;
+        char request[256];
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", paths[i]);
+        http_client_open_local(&client, s.socket);
+        ck_assert(http_client_puts(&client, request));
+        http_client_read(&client, &reply, false, 20000);
+        ck_assert_msg(reply.status == 200 || reply.status == 503, "%s: %d: %s", paths[i],
+                      reply.status, buf_str(&reply.body)); /* 200: from memory */
+        if (reply.status == 503) {
+            ck_assert_ptr_nonnull(strstr(buf_str(&reply.body), "storage_failed"));
+            refused++;
+        }
+        http_reply_release(&reply);
+        http_client_close(&client);
+    }
+    char *log = capture_end(&c);
+    ck_assert_uint_ge(refused, 1);
+    ck_assert_msg(strstr(log, "act failed code=damaged") != NULL, "%s", log);
+    free(log);
+    test_server_stop(&s);
+}
+END_TEST
+
 /* The server ends while requests of all kinds are on their way: nothing hangs, nothing leaks. */
 START_TEST(an_end_in_the_middle_ends_everything)
 {
@@ -722,7 +776,8 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("admin_faults");
-    TCase *tc = tcase_create("faults"), *ends = tcase_create("ends"), *hosts = tcase_create("hosts");
+    TCase *tc = tcase_create("faults"), *ends = tcase_create("ends"), *hosts = tcase_create("hosts"),
+          *damaged = tcase_create("damaged");
     tcase_add_checked_fixture(tc, attack_setup, attack_teardown);
     tcase_add_test(tc, of_changes_to_one_revision_one_wins);
     tcase_add_test(tc, of_new_ones_with_one_name_one_wins);
@@ -747,5 +802,7 @@ int main(void)
     suite_add_tcase(s, ends);
     tcase_add_test(hosts, names_of_strangers_are_refused_on_every_port_for_browsers);
     suite_add_tcase(s, hosts);
+    tcase_add_test(damaged, a_database_damaged_under_the_server_is_told_as_such);
+    suite_add_tcase(s, damaged);
     return admin_main(s);
 }

@@ -755,7 +755,7 @@ START_TEST(other_files_are_refused_and_left_alone)
                              "This is a text, not a database. It is long enough to look like one, "
                              "with a first page that says nothing that SQLite knows.",
                              120));
-    expect_open_fails(path, ERR_FORMAT);
+    expect_open_fails(path, ERR_DAMAGED);
     expect_open_fails(dir, ERR_ARG);
     char *nowhere = testfile_join(dir, "no/such/folder.db");
     expect_open_fails(nowhere, ERR_NOT_FOUND);
@@ -782,7 +782,7 @@ START_TEST(a_damaged_file_is_refused)
     memset(bytes + n / 2, 0x5a, 8192);
     ck_assert(testfile_write(path, bytes, n));
     free(bytes);
-    expect_open_fails(path, ERR_FORMAT);
+    expect_open_fails(path, ERR_DAMAGED);
 }
 END_TEST
 
@@ -931,7 +931,7 @@ START_TEST(check_finds_rows_that_lead_nowhere)
     change("INSERT INTO department (parent_id, name, created_at) VALUES (77, 'x', 0)");
     store = rows_reopen(path);
     ck_assert(!store_check(store, count_finding, &findings, &e));
-    ck_assert_int_eq(e.code, ERR_FORMAT);
+    ck_assert_int_eq(e.code, ERR_DAMAGED);
     ck_assert_int_eq(findings, 1);
 }
 END_TEST

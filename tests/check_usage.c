@@ -470,7 +470,7 @@ START_TEST(texts_are_kept_where_the_policy_says_so)
                      1);
     rig_write(&rig, "UPDATE usage_text SET sealed = zeroblob(length(sealed))");
     ck_assert(!ledger_text(ledger, &RIG_ACTOR, "req_1", "complaint 7", &text, &bytes, &e));
-    ck_assert_int_eq(e.code, ERR_FORMAT);
+    ck_assert_int_eq(e.code, ERR_DAMAGED);
 }
 END_TEST
 

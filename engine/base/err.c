@@ -18,8 +18,8 @@ const char *err_code_name(enum err_code code)
         [ERR_UNSUPPORTED] = "unsupported", [ERR_LIMIT] = "limit", [ERR_NOMEM] = "memory",
         [ERR_IO] = "io",               [ERR_NOT_FOUND] = "not_found", [ERR_BUSY] = "busy",
         [ERR_CONFLICT] = "conflict",   [ERR_STALE] = "stale",   [ERR_DENIED] = "denied",
-        [ERR_CANCELLED] = "cancelled", [ERR_DEVICE] = "device",
-        [ERR_INTERNAL] = "internal",
+        [ERR_DAMAGED] = "damaged",     [ERR_CANCELLED] = "cancelled",
+        [ERR_DEVICE] = "device",       [ERR_INTERNAL] = "internal",
     };
     return (unsigned)code < ERR_CODE_COUNT ? names[code] : "unknown";
 }

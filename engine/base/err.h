@@ -13,6 +13,7 @@ enum err_code {
     ERR_NONE,
     ERR_ARG,         /* the caller (or the request) asked for something that makes no sense */
     ERR_FORMAT,      /* a file or message is malformed */
+    ERR_DAMAGED,     /* what this program wrote itself is not as it wrote it */
     ERR_UNSUPPORTED, /* well formed, but not something this program can do */
     ERR_LIMIT,       /* a documented limit would be exceeded */
     ERR_NOMEM,       /* host or device memory ran out */

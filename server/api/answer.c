@@ -40,11 +40,7 @@ void api_answer_error(struct api_answer *a, const struct api_error *e)
 void api_answer_act(struct api_answer *a, const struct err *from)
 {
     struct api_error e = API_ERROR_INIT;
-    char quoted[2 * sizeof from->msg];
     api_fail_act(&e, from);
-    if (api_code_status(e.code) >= 500)
-        LOG_E("api", "act failed code=%s cause=%s", err_code_name(from->code),
-              log_quote(quoted, sizeof quoted, from->msg));
     api_answer_error(a, &e);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/json.h"
+#include "base/log.h"
 
 static const struct {
     unsigned status;
@@ -110,7 +111,7 @@ bool api_fail_engine(struct api_error *e, const struct err *from)
     }
 }
 
-bool api_fail_act(struct api_error *e, const struct err *from)
+static bool translate_act(struct api_error *e, const struct err *from)
 {
     static const enum api_code codes[ERR_CODE_COUNT] = {
         [ERR_ARG] = API_INVALID_VALUE,       [ERR_FORMAT] = API_INVALID_VALUE,
@@ -120,10 +121,23 @@ bool api_fail_act(struct api_error *e, const struct err *from)
     };
     if ((unsigned)from->code < ERR_CODE_COUNT && codes[from->code] != API_OK)
         return api_fail(e, codes[from->code], NULL, "%s", from->msg);
+    if (from->code == ERR_DAMAGED)
+        return api_fail(e, API_STORAGE, NULL,
+                        "What is stored here is damaged; the administrator finds details in the log.");
     if (from->code == ERR_IO)
         return api_fail(e, API_STORAGE, NULL,
                         "The database cannot be written; the administrator finds details in the log.");
     return api_fail_engine(e, from);
+}
+
+bool api_fail_act(struct api_error *e, const struct err *from)
+{
+    char quoted[2 * sizeof from->msg];
+    translate_act(e, from);
+    if (api_code_status(e->code) >= 500) /* the caller is not told the cause */
+        LOG_E("api", "act failed code=%s cause=%s", err_code_name(from->code),
+              log_quote(quoted, sizeof quoted, from->msg));
+    return false;
 }
 
 void api_error_write(struct buf *out, const struct api_error *e)

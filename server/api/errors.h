@@ -42,7 +42,7 @@ enum api_code {
     API_LOADING,
     API_STOPPING,
     API_ENGINE_FAILED,
-    API_STORAGE,            /* the database cannot be written: disk full or broken */
+    API_STORAGE,            /* the database cannot be used: disk full or broken, file damaged */
     API_NO_DATABASE,        /* this server runs without one */
     API_INTERNAL,
     API_CODE_COUNT
@@ -71,7 +71,7 @@ bool api_fail_denied(struct api_error *e);
 /* Translates an engine error of a request; internal details stay out of the message. */
 bool api_fail_engine(struct api_error *e, const struct err *from);
 
-/* Translates an error of the modules on the database. */
+/* Translates an error of the modules on the database; what the caller is not told goes into the log. */
 bool api_fail_act(struct api_error *e, const struct err *from);
 
 /* Appends {"error":{"message":…,"type":…,"param":…,"code":…}}. */

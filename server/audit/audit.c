@@ -292,7 +292,7 @@ bool audit_row_json(const struct audit_row *row, struct buf *out, struct err *e)
     char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     if (!text)
-        FAIL(e, ERR_FORMAT, "audit row %" PRId64 " holds text that is not UTF-8", row->seq);
+        FAIL(e, ERR_DAMAGED, "audit row %" PRId64 " holds text that is not UTF-8", row->seq);
     bool ok = buf_puts(out, text) && buf_putc(out, '\n');
     free(text);
     if (!ok)

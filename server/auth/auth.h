@@ -32,7 +32,7 @@ struct auth {
     struct password_cost cost;
 };
 
-/* Loads every key, person and department. Errors: those of the store, ERR_FORMAT (a key row that
+/* Loads every key, person and department. Errors: those of the store, ERR_DAMAGED (a key row that
  * cannot be read), ERR_ARG (cost out of range). */
 bool auth_open(struct store *s, const struct auth_options *opt, struct auth **out,
                struct err *e) WARN_UNUSED;

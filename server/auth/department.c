@@ -75,7 +75,7 @@ static bool walk_up(struct store_db *db, int64_t id, int64_t other, int *levels,
     for (*levels = 0; id; (*levels)++, id = d.parent_id) {
         *meets |= id == other;
         if (*levels > 2 * PEOPLE_DEPTH)
-            FAIL(e, ERR_FORMAT, "the departments are no tree: restore a backup");
+            FAIL(e, ERR_DAMAGED, "the departments are no tree: restore a backup");
         if (!department_read(db, id, &d, e))
             return false;
     }

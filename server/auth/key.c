@@ -178,7 +178,7 @@ static bool keep_before(void *ctx, const struct key_row *k, struct err *e)
                         "models", k->models, "templates", k->templates, "networks", k->networks,
                         "expires_at", (json_int_t)k->expires_at, "revoked", k->revoked_at != 0);
     if (!b->json)
-        FAIL(e, ERR_FORMAT, "key %s holds text that is not UTF-8", k->public_id);
+        FAIL(e, ERR_DAMAGED, "key %s holds text that is not UTF-8", k->public_id);
     return true;
 }
 

@@ -236,7 +236,7 @@ static bool read_key(struct store_stmt *st, struct roster_key **out, struct err 
         !parse_networks(k, store_text(st, 7), e)) {
         err_prefix(e, "API key %s", k->public_id);
         if (e)
-            e->code = ERR_FORMAT;
+            e->code = ERR_DAMAGED;
         roster_key_unref(k);
         return false;
     }

@@ -63,7 +63,7 @@ void roster_destroy(struct roster **r);
 /* Everything there is. Inside a read callback, before others use the roster. */
 bool roster_load(struct roster *r, struct store_db *db, struct err *e) WARN_UNUSED;
 
-/* One row as it stands; inside a callback. ERR_NOT_FOUND, ERR_FORMAT (unreadable lists). */
+/* One row as it stands; inside a callback. ERR_NOT_FOUND, ERR_DAMAGED (unreadable lists). */
 bool roster_read_key(struct store_db *db, int64_t id, struct roster_key **out,
                      struct err *e) WARN_UNUSED;
 bool roster_read_person(struct store_db *db, int64_t id, struct roster_person *out,

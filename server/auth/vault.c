@@ -48,7 +48,7 @@ bool vault_open(const uint8_t key[VAULT_KEY_BYTES], const char *name,
                struct err *e)
 {
     if (bytes < VAULT_TAG_BYTES || bytes > INT_MAX || strlen(name) > INT_MAX)
-        FAIL(e, ERR_FORMAT, "a sealed text has an impossible length");
+        FAIL(e, ERR_DAMAGED, "a sealed text has an impossible length");
     size_t plain_bytes = bytes - VAULT_TAG_BYTES;
     uint8_t tag[VAULT_TAG_BYTES];
     memcpy(tag, sealed + plain_bytes, sizeof tag);
@@ -63,7 +63,7 @@ bool vault_open(const uint8_t key[VAULT_KEY_BYTES], const char *name,
     if (ok)
         return true;
     vault_wipe(plain, plain_bytes);
-    FAIL(e, ERR_FORMAT, "a sealed text does not open: another key, or it was changed");
+    FAIL(e, ERR_DAMAGED, "a sealed text does not open: another key, or it was changed");
 }
 
 static bool key_read(int fd, const char *path, uint8_t key[VAULT_KEY_BYTES], struct err *e)

@@ -18,7 +18,7 @@ enum { VAULT_KEY_BYTES = 32, VAULT_NONCE_BYTES = 12, VAULT_TAG_BYTES = 16 };
  * `name` is not stored but must be the same when opening. */
 bool vault_close(const uint8_t key[VAULT_KEY_BYTES], const char *name, const void *plain, size_t bytes,
                 uint8_t nonce[VAULT_NONCE_BYTES], uint8_t *sealed, struct err *e) WARN_UNUSED;
-/* The reverse: writes bytes - VAULT_TAG_BYTES to `plain`. ERR_FORMAT when anything differs, the key or
+/* The reverse: writes bytes - VAULT_TAG_BYTES to `plain`. ERR_DAMAGED when anything differs, the key or
  * the name included; `plain` then holds zeros. */
 bool vault_open(const uint8_t key[VAULT_KEY_BYTES], const char *name,
                const uint8_t nonce[VAULT_NONCE_BYTES], const uint8_t *sealed, size_t bytes, void *plain,

@@ -85,7 +85,7 @@ static enum err_code code_of(const struct store_db *db, int rc)
         return db && db->kind == DB_READER ? ERR_INTERNAL : ERR_IO;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return ERR_FORMAT;
+        return ERR_DAMAGED;
     case SQLITE_NOMEM:
         return ERR_NOMEM;
     case SQLITE_TOOBIG:

@@ -59,7 +59,7 @@ static bool examine(struct store_db *copy, struct err *e)
     if (!db_examine(copy, false, NULL, NULL, &findings, e))
         return false;
     if (findings > 0)
-        FAIL(e, ERR_FORMAT, "the copy has %u errors: the database is damaged (seekctl doctor)",
+        FAIL(e, ERR_DAMAGED, "the copy has %u errors: the database is damaged (seekctl doctor)",
              findings);
     return true;
 }

@@ -122,7 +122,7 @@ static bool prepare_file(struct store *s, struct err *e)
         !db_examine(s->db, true, NULL, NULL, &findings, e))
         return false;
     if (findings > 0)
-        FAIL(e, ERR_FORMAT, "%s is damaged (%u errors): restore a backup (seekctl restore)",
+        FAIL(e, ERR_DAMAGED, "%s is damaged (%u errors): restore a backup (seekctl restore)",
              s->path, findings);
     /* A fresh file went into WAL mode by way of a journal, whose removal has to last: were it found
      * again after a power failure, it would undo the first page. */
@@ -303,7 +303,7 @@ bool store_check(struct store *s, store_finding_fn *say, void *ctx, struct err *
     if (!store_read(s, examine, &c, e))
         return false;
     if (c.findings > 0)
-        FAIL(e, ERR_FORMAT, "the database has %u errors: restore a backup (seekctl restore)",
+        FAIL(e, ERR_DAMAGED, "the database has %u errors: restore a backup (seekctl restore)",
              c.findings);
     return true;
 }

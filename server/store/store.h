@@ -10,8 +10,9 @@
  * SQLite type: they get a store_db for the time of a callback and prepare constant SQL text with it.
  * Thread: every function may be called from any thread but store_open and store_close, unless stated.
  * Errors: ERR_BUSY (queue full, database locked: try again), ERR_IO (disk full or broken; `msg` says
- * what to do), ERR_FORMAT (not our file, damaged), ERR_UNSUPPORTED (made by a newer seekd), ERR_CONFLICT
- * (a unique row exists), ERR_ARG (another constraint refuses the row), ERR_NOT_FOUND.
+ * what to do), ERR_FORMAT (not our file), ERR_DAMAGED (no database, or not any more), ERR_UNSUPPORTED
+ * (made by a newer seekd), ERR_CONFLICT (a unique row exists), ERR_ARG (another constraint refuses the
+ * row), ERR_NOT_FOUND.
  */
 #ifndef SEEKD_STORE_STORE_H
 #define SEEKD_STORE_STORE_H

@@ -51,7 +51,7 @@ static bool take_sealed(struct store_db *db, struct opening *o, struct err *e)
     if (!row)
         FAIL(e, ERR_NOT_FOUND, "no text of this request is kept");
     if (!o->sealed)
-        FAIL(e, ERR_FORMAT, "the kept text of this request is damaged");
+        FAIL(e, ERR_DAMAGED, "the kept text of this request is damaged");
     return true;
 }
 
