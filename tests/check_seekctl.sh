@@ -195,6 +195,7 @@ for verb in 'user change wang.wei' 'key change 2' 'template change works/handove
     # shellcheck disable=SC2086 # words
     refused 'nothing to change: give --' $verb
 done
+ok 'person.create|change' audit list --help
 LC_ALL=zh_CN.UTF-8 refused '请给出 --name、' user change wang.wei
 
 # ---- usage and audit
@@ -240,8 +241,22 @@ start "$work/second"
 ok 'key written to' key create chen.jie --name cli --scopes edit,templates --save "$work/cli.key"
 [ "$(stat -c %a "$work/cli.key")" = 600 ] || fail "others may read the new key"
 refused 'cannot be created' key create chen.jie --name cli --scopes edit --save "$work/cli.key"
+# kept texts are shown for reading, and to whom gives a reason
+ok '3' dept policy Works/三号线 --keep-prompts on --keep-days 3
+call "$user" POST /v1/chat/completions \
+    '{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"#reply=fine#"}]}' 200
+id=$("$ctl" usage requests --person wang.wei --limit 1 --json | sed -n 's/.*"request_id": "\(.*\)".*/\1/p')
+ok '^Be brief\.$' usage text "$id" --reason asked
+[ "$(sed -n '/^\[answer\]$/{n;p;}' "$work/reply")" = fine ] || fail "the answer does not stand alone"
+ok '"text": ".*messages' usage text "$id" --reason asked --json
+refused 'reason' usage text "$id"
+
+# what a key does not see may be there all the same
 SEEKCTL_SERVER=$url
 export SEEKCTL_SERVER
+printf '%s\n' "$user" >"$work/user.key"
+chmod 600 "$work/user.key"
+refused 'that this key may see' quota set person li.na --parallel 3 --key-file "$work/user.key"
 ok 'works/handover' template list --key-file "$work/cli.key"
 refused 'may not' user create x --department Works --roles user --key-file "$work/cli.key"
 refused 'administrator' template list --key-file "$work/cli.key" --data-dir "$work/second"

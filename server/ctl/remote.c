@@ -274,9 +274,10 @@ static bool find_department(struct remote *r, const char *text, int64_t *id, str
     FAIL(e, ERR_NOT_FOUND, lang_pick("there is no department \"%.100s\"", "没有部门 \"%.100s\""), text);
 }
 
-/* The row whose field is `text`; without regard to ASCII case, as logins are. */
+/* The row whose field is `text`; without regard to ASCII case, as logins are. A key does not see all
+ * rows: not `all_seen`. */
 static bool find_row(const json_t *list, const char *field, const char *text, const char *what,
-                     int64_t *id, struct err *e)
+                     bool all_seen, int64_t *id, struct err *e)
 {
     size_t i;
     json_t *row;
@@ -285,14 +286,18 @@ static bool find_row(const json_t *list, const char *field, const char *text, co
             *id = json_integer_value(json_object_get(row, "id"));
             return true;
         }
-    FAIL(e, ERR_NOT_FOUND, lang_pick("there is no %s \"%.100s\"", "没有%s \"%.100s\""), what, text);
+    if (all_seen)
+        FAIL(e, ERR_NOT_FOUND, lang_pick("there is no %s \"%.100s\"", "没有%s \"%.100s\""), what, text);
+    FAIL(e, ERR_NOT_FOUND,
+         lang_pick("there is no %s \"%.100s\" that this key may see", "此密钥看不到%s \"%.100s\"，或其不存在"),
+         what, text);
 }
 
 static bool find_in_list(struct remote *r, const char *path, const char *field, const char *text,
                          const char *what, int64_t *id, struct err *e)
 {
     json_t *list = get_list(r, path, 0, e);
-    bool ok = list && find_row(list, field, text, what, id, e);
+    bool ok = list && find_row(list, field, text, what, remote_is_local(r), id, e);
     json_decref(list);
     return ok;
 }

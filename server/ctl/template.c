@@ -26,7 +26,7 @@ static const struct remote_option options[] = {
     {"owner", REMOTE_PERSON, "owner_id", "LOGIN|ID",
      "whose new templates are; default: who acts, on the server's machine admin",
      "新模板的所有者；默认为操作者，在服务器本机为 admin"},
-    {"department", REMOTE_DEPARTMENT, "department_id", "PATH|ID", 
+    {"department", REMOTE_DEPARTMENT, "department_id", "PATH|ID",
      "who sees the template, none: everybody; of a canary: who gets the version",
      "哪个部门可见模板，none 表示所有人；灰度时为使用该版本的部门"},
     {"label", REMOTE_TEXT, "label", "LABEL", "label for versions that are imported", "为导入的版本设置标签"},
@@ -37,7 +37,7 @@ static const struct remote_option options[] = {
      "测试集未通过也批准"},
     {"archived", REMOTE_SWITCH, "archived", "on|off", "neither listed nor used; off: again",
      "归档后不再列出和使用；off 恢复"},
-    {"permille", REMOTE_NUMBER, "permille", "N", 
+    {"permille", REMOTE_NUMBER, "permille", "N",
      "of a canary: share of the callers, of 1000; 0 ends it", "灰度调用方的千分比；0 表示结束"},
 };
 

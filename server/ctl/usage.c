@@ -2,10 +2,12 @@
 #include <config.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/buf.h"
 #include "ctl/command.h"
 #include "ctl/remote.h"
+#include "lang.h"
 
 enum { PATH_BYTES = 4096, ROWS_SHOWN = 200 };
 
@@ -64,18 +66,72 @@ static const struct table_column request_columns[] = {
     REMOTE_END,
 };
 
-/* A text that was kept, as it is, with the reason that the server asks for. */
+/* Texts as they are but for control characters, which could move the cursor; of a list every one. */
+static void print_part(const char *title, const json_t *v)
+{
+    size_t i;
+    json_t *one;
+    char *dump = NULL;
+    if (json_is_array(v)) {
+        json_array_foreach (v, i, one)
+            print_part(title, one);
+        return;
+    }
+    if (!v || json_is_null(v))
+        return;
+    const char *text = json_string_value(v);
+    if (!text)
+        text = dump = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+    printf("[%s]\n", title);
+    for (; text && *text; text++)
+        putchar(((unsigned char)*text < ' ' && *text != '\n' && *text != '\t') || *text == 0x7f
+                    ? ' '
+                    : *text);
+    fputs("\n\n", stdout);
+    free(dump);
+}
+
+static void print_kept(const json_t *kept)
+{
+    const json_t *messages = json_object_get(kept, "messages");
+    size_t i;
+    json_t *m;
+    if (json_is_array(messages))
+        json_array_foreach (messages, i, m) {
+            const char *role = json_string_value(json_object_get(m, "role"));
+            print_part(role ? role : "?", json_object_get(m, "content"));
+        }
+    else
+        print_part(lang_pick("messages", "消息"), messages);
+    print_part(lang_pick("prompt", "输入"), json_object_get(kept, "prompt"));
+    print_part(lang_pick("reasoning", "思考"), json_object_get(kept, "reasoning"));
+    print_part(lang_pick("answer", "回答"), json_object_get(kept, "answer"));
+    if (json_is_true(json_object_get(kept, "cut")))
+        fputs(lang_pick("not all of it is kept: it was too long\n", "内容过长，未全部保留\n"), stderr);
+}
+
+/* A text that was kept, with the reason that the server asks for. */
 static int text(struct remote *r)
 {
     struct err e = ERR_INIT;
+    json_t *answer;
     struct buf path;
     buf_init(&path, PATH_BYTES);
     buf_puts(&path, "usage/requests/");
     client_escape(&path, remote_arg(r, 0));
     buf_puts(&path, "/text");
-    bool ok = remote_save(r, buf_str(&path), "-", &e);
+    bool ok = remote_get(r, buf_str(&path), &answer, NULL, &e);
     buf_release(&path);
-    return ok ? CTL_OK : remote_fail(r, &e);
+    if (!ok)
+        return remote_fail(r, &e);
+    if (remote_wants_json(r))
+        return remote_show_take(r, answer, NULL);
+    const json_t *said = json_object_get(answer, "text");
+    json_t *kept = json_loadb(json_string_value(said), json_string_length(said), 0, NULL);
+    print_kept(kept);
+    json_decref(kept);
+    json_decref(answer);
+    return CTL_OK;
 }
 
 #define WHOSE "department person key template model"
@@ -97,10 +153,20 @@ const struct remote_noun ctl_usage = {
 
 /* ---- audit ------------------------------------------------------------------------------------ */
 
+#define ACTION_LINE ",\n" "                           "
+#define ACTIONS                                                                                    \
+    "person.create|change|disable|enable|password|password_reset" ACTION_LINE                      \
+    "login.slowed|unlock, session.open|end" ACTION_LINE                                            \
+    "department.create|change|disable|enable, key.create|change|revoke" ACTION_LINE                \
+    "quota.set|delete, calendar.create|change|delete" ACTION_LINE                                  \
+    "template.save|change|review|run|export|delete_version" ACTION_LINE                            \
+    "label.move|canary|protect|delete" ACTION_LINE                                                 \
+    "text.read|forget, usage.purge, audit.export, server.backup"
+
 static const struct remote_option audit_options[] = {
     RANGE_OPTIONS,
     {"actor", REMOTE_PERSON, "actor_id", "LOGIN|ID", "who did it", "操作者"},
-    {"action", REMOTE_TEXT, "action", "ACTION", "what, such as key.create", "操作，例如 key.create"},
+    {"action", REMOTE_TEXT, "action", "ACTION", "what it was: " ACTIONS, "操作：" ACTIONS},
     {"kind", REMOTE_TEXT, "object_kind", "KIND", "of what, such as key", "对象类型，例如 key"},
     {"object", REMOTE_TEXT, "object_id", "ID", "of which", "对象编号"},
     {"known", REMOTE_TEXT, "known", "SEQ:HEX", "a head written down earlier, which must still be there",
