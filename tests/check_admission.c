@@ -776,14 +776,14 @@ START_TEST(refusals_say_whose_limit_it_is)
     set_limit(QUOTA_KEY, key_id, QUOTA_REQUESTS_PER_MINUTE, 1, false);
     ck_assert_uint_eq(run(chat("#reply=a#", "")), 200);
     check_refusal(chat("#reply=a#", ""), "rate_limit_exceeded",
-                  (const char *const[]){"the key", "requests per minute", "has 1 ", "of which 1 "});
+                  (const char *const[]){"the key", "requests per minute", ": 1 allowed", "1 counted now"});
     reopen_service(8192); /* windows of a minute begin anew, budgets do not */
     set_limit(QUOTA_DEPARTMENT, works, QUOTA_TOKENS_PER_DAY, 50, false);
     check_refusal(chat("#reply=a#", ",\"max_tokens\":100"), "insufficient_quota",
-                  (const char *const[]){"the department", "tokens per day", "has 50 ", "of which"});
+                  (const char *const[]){"the department", "tokens per day", ": 50 allowed", "counted now"});
     reopen_service(8192);
     check_refusal(chat("#reply=a#", ",\"max_tokens\":100"), "insufficient_quota",
-                  (const char *const[]){"the department", "tokens per day", "has 50 ", "of which"});
+                  (const char *const[]){"the department", "tokens per day", ": 50 allowed", "counted now"});
 }
 END_TEST
 
@@ -808,8 +808,8 @@ START_TEST(leaving_frees_the_place)
     set_limit(QUOTA_PERSON, person, QUOTA_PARALLEL, 1, false);
     struct request *r = chat("#tokens=1000##us=1000#", ",\"stream\":true");
     check_refusal(chat("#reply=a#", ""), "rate_limit_exceeded",
-                  (const char *const[]){"the person", "requests at the same time", "has 1 ",
-                                        "of which 1 "});
+                  (const char *const[]){"the person", "requests at the same time", ": 1 allowed",
+                                        "1 counted now"});
     end(r);
     ck_assert_uint_eq(run(chat("#reply=a#", "")), 200);
     ck_assert_uint_eq(run(chat("#busy#", "")), 503);

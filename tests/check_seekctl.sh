@@ -121,7 +121,7 @@ call "$user" POST /v1/chat/completions '{"messages":[{"role":"user","content":"h
 ok '1' quota set person wang.wei --requests-per-minute 1
 call "$user" POST /v1/chat/completions '{"messages":[{"role":"user","content":"hi"}]}' 200
 call "$user" POST /v1/chat/completions '{"messages":[{"role":"user","content":"hi"}]}' 429
-grep -q '1 requests per minute' "$work/reply" || fail "the refusal names no limit"
+grep -q 'requests per minute of the person (id [0-9]*): 1 allowed' "$work/reply" || fail "the refusal names no limit"
 ok 'person' quota show person wang.wei
 ok '' quota delete person wang.wei
 

@@ -60,6 +60,7 @@ static void write_moment(int64_t at_s, char out[MOMENT_TEXT])
     snprintf(out + n, MOMENT_TEXT - n, "%.3s:%.2s", zone, zone + 3);
 }
 
+/* A limit of 0 ends by nothing but another limit: no moment is named. */
 static bool refuse_limit(struct api_error *e, const struct limits_refusal *why)
 {
     static const char *const what[QUOTA_LIMIT_COUNT] = {
@@ -69,13 +70,18 @@ static bool refuse_limit(struct api_error *e, const struct limits_refusal *why)
         [QUOTA_TOKENS_PER_DAY] = "tokens per day",
         [QUOTA_TOKENS_PER_MONTH] = "tokens per month",
     };
+    if (!why->most)
+        return api_fail(e, API_DENIED, NULL,
+                        "The limit of %s of the %s (id %" PRId64 ") is set to 0: nothing is allowed "
+                        "while it holds; an administrator can change it.",
+                        what[why->limit], quota_subject_name(why->kind), why->subject_id);
     bool budget = why->limit == QUOTA_TOKENS_PER_DAY || why->limit == QUOTA_TOKENS_PER_MONTH;
     char moment[MOMENT_TEXT];
     write_moment(why->retry_at, moment);
     api_fail(e, budget ? API_QUOTA : API_RATE_LIMITED, NULL,
-             "Limit reached: the %s (id %" PRId64 ") has %" PRId64 " %s, of which %" PRId64
-             " count now, running requests included; try again at %s, in %u seconds.",
-             quota_subject_name(why->kind), why->subject_id, why->most, what[why->limit], why->used,
+             "Limit reached: %s of the %s (id %" PRId64 "): %" PRId64 " allowed, %" PRId64
+             " counted now, running requests included; try again at %s, in %u s.",
+             what[why->limit], quota_subject_name(why->kind), why->subject_id, why->most, why->used,
              moment, why->retry_after_s);
     e->retry_after_s = why->retry_after_s;
     return false;
