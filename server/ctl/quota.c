@@ -30,17 +30,17 @@ static const struct remote_option options[] = {
 };
 
 static const struct table_column columns[] = {
-    {"kind", "KIND", "对象", TABLE_TEXT},
-    {"id", "ID", "编号", TABLE_TEXT},
+    {"kind", "KIND", "对象", TABLE_STATE},
+    {"id", "WHOSE", "名称", TABLE_SUBJECT},
     {"requests_per_minute", "REQ/MIN", "请求/分", TABLE_TEXT},
     {"tokens_per_minute", "TOK/MIN", "词元/分", TABLE_TEXT},
     {"parallel", "PARALLEL", "并发", TABLE_TEXT},
     {"tokens_per_day", "TOK/DAY", "词元/日", TABLE_TEXT},
-    {"used.tokens_per_day", "USED", "已用", TABLE_TEXT},
+    {"used.tokens_per_day", "USED TODAY", "今日已用", TABLE_TEXT},
     {"tokens_per_month", "TOK/MONTH", "词元/月", TABLE_TEXT},
-    {"used.tokens_per_month", "USED", "已用", TABLE_TEXT},
+    {"used.tokens_per_month", "USED THIS MONTH", "本月已用", TABLE_TEXT},
     {"soft", "SOFT", "软限制", TABLE_YES},
-    {"calendar_id", "CALENDAR", "日历", TABLE_TEXT},
+    {"calendar_id", "CALENDAR", "日历", TABLE_CALENDAR},
     REMOTE_END,
 };
 

@@ -35,7 +35,7 @@ struct remote {
     size_t n_args;
     struct client *client;
     json_t *refusal; /* owned: the latest error that the server answered */
-    json_t *departments, *persons; /* owned: lists, once somebody asked for a name */
+    json_t *departments, *persons, *keys, *calendars; /* owned: lists, once somebody asked for a name */
 };
 
 /* ---- what was given --------------------------------------------------------------------------- */
@@ -90,6 +90,15 @@ bool remote_wants_json(const struct remote *r)
 
 /* ---- requests --------------------------------------------------------------------------------- */
 
+static void forget_names(struct remote *r)
+{
+    json_decref(r->departments);
+    json_decref(r->persons);
+    json_decref(r->keys);
+    json_decref(r->calendars);
+    r->departments = r->persons = r->keys = r->calendars = NULL;
+}
+
 static bool send_call(struct remote *r, struct client_call *call, struct client_reply *reply,
                       struct err *e)
 {
@@ -114,9 +123,7 @@ bool remote_send(struct remote *r, const char *method, const char *path, const j
     if (out)
         *out = ok ? json_incref(reply.json) : NULL;
     client_reply_release(&reply);
-    json_decref(r->departments); /* may have changed: read again when a name is asked for */
-    json_decref(r->persons);
-    r->departments = r->persons = NULL;
+    forget_names(r); /* may have changed: read again when one is asked for */
     return ok;
 }
 
@@ -248,10 +255,18 @@ static char *name_of(void *ctx, enum table_kind kind, int64_t id)
 {
     struct remote *r = ctx;
     struct err e = ERR_INIT;
-    if (kind == TABLE_DEPARTMENT)
-        return department_path(rows_of(r, &r->departments, "departments", &e), id);
-    const json_t *person = by_id(rows_of(r, &r->persons, "users", &e), id);
-    return person ? mem_strdup(text_of(person, "login")) : NULL;
+    bool key = kind == TABLE_KEY, person = kind == TABLE_PERSON, unit = kind == TABLE_DEPARTMENT;
+    json_t **cache = key ? &r->keys : person ? &r->persons : unit ? &r->departments : &r->calendars;
+    const json_t *rows = rows_of(r, cache, key      ? "keys"
+                                           : person ? "users"
+                                           : unit   ? "departments"
+                                                    : "calendars", &e);
+    if (!*cache)
+        *cache = json_object(); /* who may not see the names is not refused for every row */
+    if (unit)
+        return department_path(rows, id);
+    const json_t *row = by_id(rows, id);
+    return row ? mem_strdup(text_of(row, key ? "prefix" : person ? "login" : "name")) : NULL;
 }
 
 static bool find_department(struct remote *r, const char *text, int64_t *id, struct err *e)
@@ -505,15 +520,35 @@ static enum table_kind kind_of_field(const char *name)
 /* Every field of an object, when nobody said which ones matter. */
 static void print_fields(const json_t *object, const struct table_names *names)
 {
+    size_t n = 0;
     const char *key;
     json_t *v;
-    json_object_foreach ((json_t *)(uintptr_t)object, key, v) {
-        const struct table_column one[] = {{key, key, key, kind_of_field(key)}, REMOTE_END};
-        table_print_object(stdout, object, one, names);
+    struct table_column *columns = mem_calloc(json_object_size(object) + 1, sizeof *columns);
+    json_object_foreach ((json_t *)(uintptr_t)object, key, v)
+        columns[n++] = (struct table_column){key, key, key, kind_of_field(key)};
+    table_print_object(stdout, object, columns, names);
+    free(columns);
+}
+
+static void print_parts(const json_t *answer, const struct remote_part *parts,
+                        const struct table_names *names)
+{
+    for (; parts && parts->field; parts++) {
+        const json_t *rows = table_find(answer, parts->field);
+        if (!json_array_size(rows))
+            continue;
+        putchar('\n');
+        table_print_list(stdout, rows, parts->columns, names);
     }
 }
 
 int remote_show_take(struct remote *r, json_t *answer, const struct table_column *columns)
+{
+    return remote_show_parts_take(r, answer, columns, NULL);
+}
+
+int remote_show_parts_take(struct remote *r, json_t *answer, const struct table_column *columns,
+                           const struct remote_part *parts)
 {
     const struct table_names names = {name_of, r};
     const json_t *data = json_object_get(answer, "data");
@@ -528,6 +563,8 @@ int remote_show_take(struct remote *r, json_t *answer, const struct table_column
         table_print_object(stdout, answer, columns, &names);
     else
         print_fields(answer, &names);
+    if (answer && !r->json)
+        print_parts(answer, parts, &names);
     if (next && !json_is_null(next))
         fputs(lang_pick("there are more rows: --limit N\n", "还有更多行：--limit N\n"), stderr);
     json_decref(answer);
@@ -702,7 +739,8 @@ static int run_get(struct remote *r, struct buf *path)
         answer = get_list(r, buf_str(path), most, &e);
     else if (!remote_get(r, buf_str(path), &answer, NULL, &e))
         answer = NULL;
-    return answer ? remote_show_take(r, answer, r->verb->columns) : remote_fail(r, &e);
+    return answer ? remote_show_parts_take(r, answer, r->verb->columns, r->verb->parts)
+                  : remote_fail(r, &e);
 }
 
 static int run_change(struct remote *r, const char *path)
@@ -716,7 +754,7 @@ static int run_change(struct remote *r, const char *path)
               remote_send(r, v->method, path, json_object_size(body) ? body : NULL, revision,
                           &answer, &e);
     json_decref(body);
-    return ok ? remote_show_take(r, answer, v->columns) : remote_fail(r, &e);
+    return ok ? remote_show_parts_take(r, answer, v->columns, v->parts) : remote_fail(r, &e);
 }
 
 static int run_row(struct remote *r)
@@ -776,8 +814,7 @@ static size_t make_options(struct remote *r, struct args_option out[MAX_OPTIONS 
 static void release(struct remote *r)
 {
     json_decref(r->refusal);
-    json_decref(r->departments);
-    json_decref(r->persons);
+    forget_names(r);
     client_close(&r->client);
 }
 

@@ -58,6 +58,7 @@ struct remote_verb {
     unsigned most;      /* but so many rows unless --limit says otherwise; 0 = all */
     bool csv;           /* --csv FILE asks for the same as CSV */
     const struct table_column *columns; /* of the answer; NULL = all its fields */
+    const struct remote_part *parts;    /* below it; NULL = none */
 
     int (*run)(struct remote *r); /* NULL: what stands above is all */
 };
@@ -76,6 +77,12 @@ extern const struct remote_noun ctl_dept, ctl_user, ctl_key, ctl_quota, ctl_cale
 
 /* For command.run of every noun. */
 int remote_run(const struct ctl_command *self, int argc, char **argv);
+
+/* A list inside an answer, shown as a table of its own below it. A list of them ends like columns. */
+struct remote_part {
+    const char *field; /* "content.variables": a path */
+    const struct table_column *columns;
+};
 
 /* A column list's end. */
 #define REMOTE_END {.field = NULL}
@@ -105,6 +112,8 @@ bool remote_save(struct remote *r, const char *path, const char *file, struct er
 
 /* Ends of a command: print and return the exit status. They take the JSON. */
 int remote_show_take(struct remote *r, json_t *answer, const struct table_column *columns);
+int remote_show_parts_take(struct remote *r, json_t *answer, const struct table_column *columns,
+                           const struct remote_part *parts);
 int remote_fail(struct remote *r, const struct err *e);
 int remote_wrong(struct remote *r, const char *what);
 bool remote_wants_json(const struct remote *r);

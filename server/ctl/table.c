@@ -30,7 +30,7 @@ size_t table_width(const char *text)
 
 /* ---- cells ------------------------------------------------------------------------------------ */
 
-static const json_t *find(const json_t *object, const char *path)
+const json_t *table_find(const json_t *object, const char *path)
 {
     while (object && *path) {
         char key[64];
@@ -65,7 +65,7 @@ static void put_bytes(struct buf *out, int64_t bytes)
 
 static void put_ms(struct buf *out, double ms)
 {
-    buf_printf(out, ms < 99.95 ? "%.1f" : "%.0f", ms);
+    buf_printf(out, "%.1f", ms);
 }
 
 /* A line end in a cell would look like another row, other control characters could move the cursor. */
@@ -102,11 +102,41 @@ static bool put_name(struct buf *out, const struct table_names *names, enum tabl
     return name != NULL;
 }
 
+static void put_state(struct buf *out, const char *state)
+{
+    static const char *const known[][2] = {
+        {"draft", "草稿"}, {"review", "待审批"}, {"approved", "已批准"}, {"rejected", "已拒绝"},
+        {"started", "进行中"}, {"finished", "已完成"}, {"failed", "失败"}, {"interrupted", "已中断"},
+        {"queued", "排队中"}, {"running", "运行中"}, {"cancelled", "已取消"},
+        {"key", "密钥"}, {"person", "人员"}, {"department", "部门"},
+    };
+    const char *text = state ? state : "";
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (!strcmp(known[i][0], text))
+            text = lang_pick(known[i][0], known[i][1]);
+    put_text(out, text);
+}
+
+/* An id as a name, or as it is when nobody knows one. */
+static void put_id(struct buf *out, const json_t *object, enum table_kind kind, int64_t id,
+                   const struct table_names *names)
+{
+    const char *is = json_string_value(json_object_get(object, "kind"));
+    if (kind == TABLE_SUBJECT)
+        kind = is && !strcmp(is, "key")      ? TABLE_KEY
+               : is && !strcmp(is, "person") ? TABLE_PERSON
+                                             : TABLE_DEPARTMENT;
+    if (kind == TABLE_PERSON && !id)
+        buf_puts(out, lang_pick("this machine", "本机"));
+    else if (!put_name(out, names, kind, id))
+        buf_printf(out, "%" PRId64, id);
+}
+
 /* Owned. */
 static char *cell(const json_t *object, const struct table_column *c,
                   const struct table_names *names)
 {
-    const json_t *v = find(object, c->field);
+    const json_t *v = table_find(object, c->field);
     struct buf out;
     buf_init(&out, CELL_MAX_BYTES);
     if (!v || json_is_null(v))
@@ -121,7 +151,13 @@ static char *cell(const json_t *object, const struct table_column *c,
         put_bytes(&out, json_integer_value(v));
     else if (c->kind == TABLE_MS)
         put_ms(&out, json_number_value(v));
-    else if (c->kind < TABLE_DEPARTMENT || !put_name(&out, names, c->kind, json_integer_value(v)))
+    else if (c->kind == TABLE_STATE)
+        put_state(&out, json_string_value(v));
+    else if (c->kind == TABLE_WORDS)
+        put_plain(&out, json_object_get(v, lang_pick("en", "zh")));
+    else if (c->kind >= TABLE_DEPARTMENT && json_is_integer(v))
+        put_id(&out, object, c->kind, json_integer_value(v), names);
+    else
         put_plain(&out, v);
     if (!out.len)
         buf_putc(&out, '-');

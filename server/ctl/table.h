@@ -15,9 +15,14 @@ enum table_kind {
     TABLE_TIME_US,    /* microseconds since the epoch */
     TABLE_YES,        /* true or false */
     TABLE_BYTES,
-    TABLE_MS,         /* milliseconds, with one decimal below 100 */
+    TABLE_MS,         /* milliseconds, with one decimal */
+    TABLE_STATE,      /* a state, a kind: the known ones in the language of the terminal */
+    TABLE_WORDS,      /* {"en": ..., "zh": ...} */
     TABLE_DEPARTMENT, /* an id, shown by its path */
-    TABLE_PERSON      /* an id, shown by the login */
+    TABLE_PERSON,     /* an id, shown by the login; 0 = who acts at the machine itself */
+    TABLE_KEY,        /* an id, shown by the key's beginning */
+    TABLE_CALENDAR,   /* an id, shown by the name */
+    TABLE_SUBJECT     /* an id of what the row's "kind" says: key, person or department */
 };
 
 struct table_column {
@@ -37,6 +42,9 @@ void table_print_list(FILE *out, const json_t *rows, const struct table_column *
                       const struct table_names *names);
 void table_print_object(FILE *out, const json_t *object, const struct table_column *columns,
                         const struct table_names *names);
+
+/* What stands at a path such as "model.device"; borrowed, NULL when there is nothing. */
+const json_t *table_find(const json_t *object, const char *path);
 
 /* Terminal columns of a text. */
 size_t table_width(const char *text);
