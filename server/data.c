@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "lang.h"
 #include "settings.h"
 
 enum { SECRET_BYTES = 1024 };
@@ -32,12 +33,13 @@ static bool read_secret(const char *path, char secret[SECRET_BYTES], struct err 
         return true;
     FILE *in = fopen(path, "re");
     if (!in)
-        FAIL_OS(e, "cannot read the secret in %s", path);
+        FAIL_OS(e, lang_pick("cannot read the secret in %s", "无法读取 %s 中的密码"), path);
     bool ok = fgets(secret, SECRET_BYTES, in) != NULL;
     fclose(in);
     secret[strcspn(secret, "\r\n")] = '\0';
     if (!ok || !*secret)
-        FAIL(e, ERR_FORMAT, "%s must hold a secret in its first line", path);
+        FAIL(e, ERR_FORMAT,
+             lang_pick("%s must hold a secret in its first line", "%s 的第一行必须是密码"), path);
     return true;
 }
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,7 +50,7 @@ struct process {
     struct app app;
     struct keyring *keys;
     char key[KEY_SHOWN]; /* new key to show once; wiped then */
-    struct listen_address address;
+    struct listen_address address, admin_address;
     struct service *service;
     char *local_socket;                          /* path, NULL = not opened */
     char first_password[PASSWORD_ONE_TIME_TEXT]; /* of the first administrator; wiped once shown */
@@ -85,9 +86,10 @@ static void show_progress(void *user, const struct engine_progress *p)
     if (!terminal && !last)
         return;
     double mib = 1024.0 * 1024.0;
+    const char *stage = strcmp(p->stage, "weights") ? p->stage : lang_pick("weights", "权重");
     printf(lang_pick("%sloading %s: %.1f of %.1f MiB, %.1f s%s",
                      "%s加载 %s：%.1f / %.1f MiB，%.1f 秒%s"),
-           terminal ? "\r\033[K" : "", p->stage, (double)p->done_bytes / mib,
+           terminal ? "\r\033[K" : "", stage, (double)p->done_bytes / mib,
            (double)p->total_bytes / mib, p->seconds, terminal && !last ? "" : "\n");
     fflush(stdout);
 }
@@ -105,15 +107,37 @@ static void show_loading(const struct process *me)
  * afterwards shows it too. */
 static void show_first_password(struct process *me)
 {
+    char url[LISTEN_TEXT];
     if (!*me->first_password)
         return;
+    listen_format_client(*me->settings.admin_listen ? &me->admin_address : &me->address, url);
     printf(lang_pick("Admin     login admin, one-time password %s\n"
-                     "          (shown only now; log in and choose your own within 7 days)\n",
+                     "          (shown only now; choose your own within 7 days:\n"
+                     "          seekctl password admin --server http://%s)\n",
                      "管理员    登录名 admin，一次性密码 %s\n"
-                     "          （仅显示一次；请在 7 天内登录并修改）\n"),
-           me->first_password);
+                     "          （仅显示一次；请在 7 天内修改：\n"
+                     "          seekctl password admin --server http://%s）\n"),
+           me->first_password, url);
     fflush(stdout);
     explicit_bzero(me->first_password, sizeof me->first_password);
+}
+
+/* The reason comes last: what stands above it is not lost. */
+static void fail_start(struct process *me, const struct err *e)
+{
+    show_first_password(me);
+    fail_message(e);
+}
+
+/* Where seekctl finds this server; without the variable it looks for the system's. */
+static void show_socket(const struct process *me)
+{
+    char *path = me->local_socket ? realpath(me->local_socket, NULL) : NULL;
+    if (path)
+        printf(lang_pick("Socket    %s\n          for seekctl: export SEEKD_SOCKET=%s\n",
+                         "套接字    %s\n          供 seekctl 使用：export SEEKD_SOCKET=%s\n"),
+               path, path);
+    free(path);
 }
 
 /* What is served, and where it is less than what was asked for. */
@@ -151,18 +175,22 @@ static void show_ready(struct process *me)
         fputs(lang_pick("          and on every other address of this machine\n",
                         "          也可通过本机的其他地址访问\n"), stdout);
     const char *key = me->key;
+    show_socket(me);
     show_first_password(me);
     if (!me->app.keys && me->service)
-        fputs(lang_pick("API key   from an administrator: seekctl key create\n",
-                        "API 密钥  由管理员发放：seekctl key create\n"), stdout);
+        fputs(lang_pick("API key   of a person; a new one: seekctl key create LOGIN --name NAME "
+                        "--scopes infer\n",
+                        "API 密钥  使用个人密钥；新建：seekctl key create 登录名 --name 名称 "
+                        "--scopes infer\n"), stdout);
     else if (!me->app.keys)
         fputs(lang_pick("API key   none needed (--no-auth)\n", "API 密钥  不需要（--no-auth）\n"),
               stdout);
     else if (*key)
         printf(lang_pick("API key   %s   (shown only now%s)\n", "API 密钥  %s （仅显示一次%s）\n"),
                key, *me->settings.api_key_file ? "" : me->service
-               ? lang_pick("; until the next start, for trying: seekctl key create makes lasting ones",
-                           "；供试用，重启后失效；正式密钥用 seekctl key create 创建")
+               ? lang_pick("; until the next start, for trying: seekctl key create LOGIN makes "
+                           "lasting ones",
+                           "；供试用，重启后失效；正式密钥用 seekctl key create 登录名 创建")
                : lang_pick("; --api-key-file keeps one over restarts",
                            "；重启后更换，用 --api-key-file 可保留"));
     else
@@ -191,9 +219,21 @@ static bool take_key_from_environment(struct process *me, struct err *e)
     return true;
 }
 
+/* The file is made when the model is loaded; a folder that will not take it is told of at once. */
+static bool check_folder(const char *path, struct err *e)
+{
+    char *copy = mem_strdup(path);
+    bool ok = !access(dirname(copy), W_OK | X_OK) ||
+              err_set_os(e, __FILE__, __LINE__, lang_pick("cannot create %s", "无法创建 %s"), path);
+    free(copy);
+    return ok;
+}
+
 static bool make_key(struct process *me, struct err *e)
 {
-    return keyring_generate(me->key, e) && keyring_add(me->keys, me->key, e);
+    const char *path = me->settings.api_key_file;
+    return (!*path || check_folder(path, e)) && keyring_generate(me->key, e) &&
+           keyring_add(me->keys, me->key, e);
 }
 
 /* A new key goes into the file when it is about to be shown, not before: a start that fails leaves no
@@ -403,45 +443,58 @@ static bool open_local(struct process *me, int *fd, struct err *e)
     return true;
 }
 
-static bool open_second(const char *text, int *fd, struct err *e)
+/* An empty text means no port. */
+static bool open_port(const char *option, const char *text, struct listen_address *a, int *fd,
+                      struct err *e)
 {
-    struct listen_address a;
-    return !*text || (listen_parse(text, &a, e) && listen_open(&a, fd, e));
-}
-
-static bool open_sockets(struct process *me, struct http_options *opt, struct err *e)
-{
-    const struct settings *s = &me->settings;
-    if (listen_parse(s->listen, &me->address, e) &&
-        listen_open(&me->address, &opt->listen_fd, e) &&
-        open_second(s->health_listen, &opt->health_fd, e) &&
-        open_second(s->admin_listen, &opt->admin_fd, e) && open_local(me, &opt->local_fd, e))
+    struct err why = ERR_INIT;
+    if (!*text || (listen_parse(text, a, &why) && listen_open(a, fd, &why)))
         return true;
-    const int fds[] = {opt->listen_fd, opt->health_fd, opt->admin_fd};
-    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-    return false;
+    return err_set(e, why.code, why.os, why.file, why.line,
+                   lang_pick("%s; choose another address with %s", "%s；请用 %s 指定其他地址"),
+                   why.msg, option);
 }
 
-static bool open_http(struct process *me, struct err *e)
+static bool open_ports(struct process *me, struct http_options *opt, struct err *e)
 {
     const struct settings *s = &me->settings;
+    struct listen_address health;
+    return open_port("--listen", s->listen, &me->address, &opt->listen_fd, e) &&
+           open_port("--health-listen", s->health_listen, &health, &opt->health_fd, e) &&
+           open_port("--admin-listen", s->admin_listen, &me->admin_address, &opt->admin_fd, e);
+}
+
+static bool open_data(struct process *me, struct err *e)
+{
+    bool ok = data_open(&me->settings, &me->service, me->first_password, e);
+    me->app.service = me->service;
+    return ok;
+}
+
+static bool open_http(struct process *me, struct http_options *opt, struct err *e)
+{
+    const struct settings *s = &me->settings;
+    opt->threads = (unsigned)s->threads;
+    opt->workers = (unsigned)s->workers;
+    opt->max_connections = (unsigned)s->max_connections;
+    opt->body_bytes = (size_t)s->max_body;
+    opt->bodies_bytes = opt->body_bytes * 64;
+    opt->header_ms = (unsigned)s->header_timeout * 1000u;
+    opt->keepalive_ms = (unsigned)s->keepalive_timeout * 1000u;
+    opt->stall_s = (unsigned)s->stall_timeout;
+    opt->ping_ms = (unsigned)s->ping_interval * 1000u;
+    opt->loopback_hosts_only = s->no_auth || *s->allowed_hosts;
+    opt->allowed_hosts = s->allowed_hosts;
+    return http_open(&me->app, opt, &me->http, e);
+}
+
+/* The ports come first: a start that another program's port prevents leaves no new database behind. On
+ * failure the process ends, and with it what is open. */
+static bool open_all(struct process *me, struct err *e)
+{
     struct http_options opt = HTTP_OPTIONS_DEFAULT;
-    if (!open_sockets(me, &opt, e))
-        return false;
-    opt.threads = (unsigned)s->threads;
-    opt.workers = (unsigned)s->workers;
-    opt.max_connections = (unsigned)s->max_connections;
-    opt.body_bytes = (size_t)s->max_body;
-    opt.bodies_bytes = opt.body_bytes * 64;
-    opt.header_ms = (unsigned)s->header_timeout * 1000u;
-    opt.keepalive_ms = (unsigned)s->keepalive_timeout * 1000u;
-    opt.stall_s = (unsigned)s->stall_timeout;
-    opt.ping_ms = (unsigned)s->ping_interval * 1000u;
-    opt.loopback_hosts_only = s->no_auth || *s->allowed_hosts;
-    opt.allowed_hosts = s->allowed_hosts;
-    return http_open(&me->app, &opt, &me->http, e);
+    return open_ports(me, &opt, e) && open_data(me, e) && open_keys(me, e) &&
+           open_local(me, &opt.local_fd, e) && open_http(me, &opt, e);
 }
 
 /* Every connection is a file: take as many as the system lets us. */
@@ -465,10 +518,8 @@ static int serve(struct process *me)
     block_signals(&signals);
     me->main_thread = pthread_self();
     raise_file_limit(me->settings.max_connections);
-    bool ok = data_open(&me->settings, &me->service, me->first_password, &e);
-    me->app.service = me->service;
-    if (!ok || !open_keys(me, &e) || !open_http(me, &e)) {
-        fail_message(&e);
+    if (!open_all(me, &e)) {
+        fail_start(me, &e);
         return EXIT_OS;
     }
     show_loading(me);
@@ -488,12 +539,12 @@ static int serve(struct process *me)
     }
     pthread_join(load_thread, NULL);
     if (atomic_load(&me->app.load_failed)) {
-        fail_message(&me->load_error);
+        fail_start(me, &me->load_error);
         http_close(&me->http);
         return EXIT_LOAD;
     }
     if (!store_key(me, &e)) {
-        fail_message(&e);
+        fail_start(me, &e);
         http_close(&me->http);
         return EXIT_OS;
     }

@@ -84,7 +84,30 @@ expect "$rc" 65 "exit status with a database and without a model file"
 grep -q '^Admin  *login admin, one-time password' "$work/out" || fail "the password was not shown"
 start --data-dir "$work/data"
 ! grep -q 'one-time password' "$work/out" || fail "a password is shown again"
+line=$(sed -n 's/^  *for seekctl: \(export SEEKD_SOCKET=.*\)/\1/p' "$work/out")
+[ -n "$line" ] || fail "what seekctl needs is not shown"
+(eval "$line"; cd / && "$bin_ctl" dept list) >"$work/reply" 2>&1 || fail "the line for seekctl does not work"
+
+# ---- a taken port: the remedy is named, no database comes into being
+port=${url#http://}
+rc=0
+"$bin" --model scripted.gguf --listen "${port%/v1}" --data-dir "$work/never" >"$work/out" \
+    2>"$work/err" || rc=$?
+expect "$rc" 71 "exit status with a taken port"
+grep -q 'cannot listen on 127.*; choose another address with --listen' "$work/err" ||
+    fail "a taken port's remedy is not named"
+[ ! -e "$work/never" ] || fail "a start on a taken port made a database"
+LC_ALL=zh_CN.UTF-8 "$bin" --model scripted.gguf --listen "${port%/v1}" >"$work/out" 2>"$work/err" ||
+    :
+grep -q '无法监听 127.*；请用 --listen 指定其他地址' "$work/err" || fail "not in Chinese"
 stop
+
+# ---- a folder that takes no key file is told of before the model is loaded
+rc=0
+"$bin" --model missing.gguf --listen 127.0.0.1:0 --api-key-file "$work/nowhere/key" >"$work/out" \
+    2>"$work/err" || rc=$?
+expect "$rc" 71 "exit status with a key file that cannot be made"
+grep -q "cannot create $work/nowhere/key" "$work/err" || fail "the key file is not named"
 
 # ---- a key of its own, shown once
 start

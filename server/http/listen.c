@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lang.h"
+
 static bool parse_port(const char *text, in_port_t *out)
 {
     size_t len = strlen(text);
@@ -51,16 +53,19 @@ bool listen_parse(const char *text, struct listen_address *out, struct err *e)
     const char *colon = strrchr(text, ':');
     *out = (struct listen_address){0};
     if (!colon || colon - text >= (long)sizeof host)
-        FAIL(e, ERR_ARG, "\"%.80s\" is not an address and port such as 127.0.0.1:8080", text);
+        FAIL(e, ERR_ARG, lang_pick("\"%.80s\" is not an address and port such as 127.0.0.1:8080",
+                                   "\"%.80s\" 不是 127.0.0.1:8080 这样的地址和端口"), text);
     size_t len = (size_t)(colon - text);
     bool brackets = len >= 2 && text[0] == '[' && text[len - 1] == ']';
     snprintf(host, sizeof host, "%.*s", (int)(brackets ? len - 2 : len), text + brackets);
     in_port_t port;
     if (!parse_port(colon + 1, &port))
-        FAIL(e, ERR_ARG, "\"%.80s\": the port must be a number from 0 to 65535", text);
+        FAIL(e, ERR_ARG, lang_pick("\"%.80s\": the port must be a number from 0 to 65535",
+                                   "\"%.80s\"：端口必须是 0 到 65535 之间的数"), text);
     if (!!strchr(host, ':') != brackets || !parse_host(host, port, out))
         FAIL(e, ERR_ARG,
-             "\"%.80s\": the address must be numeric, such as 127.0.0.1, 0.0.0.0 or [::1]", text);
+             lang_pick("\"%.80s\": the address must be numeric, such as 127.0.0.1, 0.0.0.0 or [::1]",
+                       "\"%.80s\"：地址必须为数字形式，如 127.0.0.1、0.0.0.0 或 [::1]"), text);
     return true;
 }
 
@@ -76,7 +81,7 @@ bool listen_open(struct listen_address *a, int *out, struct err *e)
     socklen_t len = sizeof a->addr;
     if (bind(fd, (struct sockaddr *)&a->addr, a->len) || listen(fd, SOMAXCONN) ||
         getsockname(fd, (struct sockaddr *)&a->addr, &len)) {
-        err_set_os(e, __FILE__, __LINE__, "cannot listen on %s", text);
+        err_set_os(e, __FILE__, __LINE__, lang_pick("cannot listen on %s", "无法监听 %s"), text);
         close(fd);
         return false;
     }
@@ -93,10 +98,12 @@ static bool remove_stale(const struct sockaddr_un *a, struct err *e)
     int rc = connect(fd, (const struct sockaddr *)a, sizeof *a);
     close(fd);
     if (!rc)
-        FAIL(e, ERR_BUSY, "another server answers on %s", a->sun_path);
+        FAIL(e, ERR_BUSY, lang_pick("another server answers on %s", "已有另一个服务器在 %s 上应答"),
+             a->sun_path);
     struct stat st;
     if (!stat(a->sun_path, &st) && !S_ISSOCK(st.st_mode))
-        FAIL(e, ERR_ARG, "%s is not a socket: choose another local_socket", a->sun_path);
+        FAIL(e, ERR_ARG, lang_pick("%s is not a socket: choose another local_socket",
+                                   "%s 不是套接字：请另选 local_socket"), a->sun_path);
     unlink(a->sun_path);
     return true;
 }
@@ -105,8 +112,10 @@ bool listen_local(const char *path, int *out, struct err *e)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof a.sun_path)
-        FAIL(e, ERR_ARG, "the path of the local socket is too long: choose a local_socket of at most "
-             "%zu bytes", sizeof a.sun_path - 1);
+        FAIL(e, ERR_ARG,
+             lang_pick("the path of the local socket is too long: choose a local_socket of at most "
+                       "%zu bytes", "本地套接字的路径太长：请选用最多 %zu 字节的 local_socket"),
+             sizeof a.sun_path - 1);
     snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
     if (!remove_stale(&a, e))
         return false;
@@ -116,7 +125,7 @@ bool listen_local(const char *path, int *out, struct err *e)
     /* fchmod before bind sets the mode that the file is born with: nobody else can slip in. */
     if (fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&a, sizeof a) || chmod(path, 0600) ||
         listen(fd, SOMAXCONN)) {
-        err_set_os(e, __FILE__, __LINE__, "cannot listen on %s", path);
+        err_set_os(e, __FILE__, __LINE__, lang_pick("cannot listen on %s", "无法监听 %s"), path);
         close(fd);
         return false;
     }
