@@ -118,6 +118,8 @@ expect "$(status -H "Authorization: Bearer $key" "$url/models")" 200 "with the k
 line=$(grep -A 3 '^curl ' "$work/out")
 eval "$line" >"$work/reply" 2>/dev/null || fail "the curl line to paste does not work"
 grep -q '"chat.completion"' "$work/reply" || fail "the curl line to paste gets no answer"
+expect "$(status -H "Authorization: Bearer $key" "$url/usage/me")" 501 "usage without a database"
+grep -q 'start it with --data-dir' "$work/reply" || fail "the missing database is not named"
 stop INT
 ! grep -q "$key" "$work/err" || fail "the key stands in the log"
 

@@ -100,6 +100,19 @@ static bool reaches(const struct route *r, const struct principal *p)
     }
 }
 
+/* The reason where it is not one of roles: there is no database, or nobody in particular asks. */
+static bool fail_reach(const struct identify *who, const struct principal *p, struct api_error *e)
+{
+    if (who->route->needs_database && !who->app->service)
+        return api_fail(e, API_NO_DATABASE, NULL,
+                        "This server runs without a database; start it with --data-dir.");
+    if (!p->person_id && !p->local)
+        return api_fail(e, API_DENIED, NULL,
+                        "This key belongs to nobody (it is none of the database, or none was sent) and "
+                        "may use the model only; an administrator makes keys of people.");
+    return api_fail_denied(e);
+}
+
 bool identify(const struct identify *who, struct key_grant *grant, char label[IDENTIFY_LABEL],
               struct api_error *e)
 {
@@ -112,6 +125,6 @@ bool identify(const struct identify *who, struct key_grant *grant, char label[ID
     if (grant->principal.must_change_password && who->route->access != ROUTE_SIGNED_IN)
         return api_fail(e, API_PASSWORD_DUE, NULL, "Choose a new password first.");
     if (!reaches(who->route, &grant->principal))
-        return api_fail_denied(e);
+        return fail_reach(who, &grant->principal, e);
     return true;
 }
