@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -160,7 +161,8 @@ static bool query_totals(const struct api_call *call, struct totals *t, struct a
 
 static json_t *mean_ms(int64_t sum_us, int64_t requests)
 {
-    return requests ? json_real((double)sum_us / (double)requests / 1e3) : json_null();
+    double us = requests ? round((double)sum_us / (double)requests) : 0;
+    return requests ? json_real(us / 1e3) : json_null();
 }
 
 static bool add_total(void *ctx, const struct usage_total *u, struct err *e)

@@ -65,7 +65,7 @@ void api_answer_header(struct api_answer *a, const char *name, const char *fmt, 
 
 void api_answer_json_take(struct api_answer *a, unsigned status, json_t *body)
 {
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     a->status = status;
     if (text)
         buf_puts(&a->body, text);
