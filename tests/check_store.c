@@ -865,6 +865,33 @@ START_TEST(migrations_go_one_by_one_with_a_backup_before)
 }
 END_TEST
 
+/* A database of the first release, with somebody logged in. */
+START_TEST(the_first_release_is_upgraded)
+{
+    struct store_db *db;
+    struct err e = ERR_INIT;
+    char *copy_path = testfile_join(dir, "seekd.db.before-1");
+    ck_assert(db_open(path, NULL, DB_WRITER, &db, &e));
+    ck_assert_msg(migrate_run(db, path, SCHEMA_MIGRATIONS, 1, 0, &e), "%s", e.msg);
+    db_close(&db);
+    change("INSERT INTO department (id, name, created_at) VALUES (1, 'Works', 5);"
+           "INSERT INTO person (id, login, department_id, roles, source, created_at)"
+           " VALUES (1, 'anna', 1, 1, 'local', 5);"
+           "INSERT INTO session VALUES (zeroblob(32), zeroblob(32), 1, 5, 6, 7, 'local', 'page')");
+    store = rows_reopen(path);
+    store_close(&store);
+    ck_assert(db_open(path, NULL, DB_WRITER, &db, &e));
+    ck_assert_int_eq(ask(db, "PRAGMA user_version"), (int64_t)SCHEMA_VERSION);
+    ck_assert_int_eq(ask(db, "SELECT count(*) FROM session WHERE person_id = 1 AND seen_at = 6 AND"
+                             " ends_at = 7 AND agent = 'page'"), 1);
+    ck_assert_int_eq(ask(db, "SELECT count(*) FROM pragma_table_info('session') WHERE name ="
+                             " 'csrf_hash'"), 0);
+    db_close(&db);
+    ck_assert(access(copy_path, F_OK) == 0);
+    free(copy_path);
+}
+END_TEST
+
 /* ---- care
  * ---------------------------------------------------------------------------------------- */
 
@@ -977,7 +1004,8 @@ static Suite *make_suite(void)
                                     a_foreign_table_is_no_fresh_file, a_damaged_file_is_refused,
                                     nobody_else_can_read_the_files, options_are_checked, NULL});
     add_case(s, "migrations", set_up_dir, tear_down,
-             (const TTest *const[]){migrations_go_one_by_one_with_a_backup_before, NULL});
+             (const TTest *const[]){migrations_go_one_by_one_with_a_backup_before,
+                                    the_first_release_is_upgraded, NULL});
     add_case(s, "care", set_up, tear_down,
              (const TTest *const[]){what_was_purged_is_gone_from_the_files, the_wal_stays_small,
                                     check_finds_rows_that_lead_nowhere, NULL});

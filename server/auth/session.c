@@ -98,23 +98,22 @@ static bool insert(struct store_db *db, const struct session_secret *secret, int
                    const char *address, const char *agent, int64_t now_s, struct err *e)
 {
     struct store_stmt *st;
-    uint8_t digest[HASH], csrf[HASH];
+    uint8_t digest[HASH];
     char cut[SESSION_AGENT_BYTES + 1];
     snprintf(cut, sizeof cut, "%s", utf8_valid(agent, strlen(agent)) ? agent : "");
     cut[utf8_cut(cut, strlen(cut))] = '\0';
-    if (!hash_token(secret->token, digest, e) || !hash_token(secret->csrf, csrf, e) ||
+    if (!hash_token(secret->token, digest, e) ||
         !store_query(db,
-                     "INSERT INTO session (token_hash, csrf_hash, person_id, created_at, seen_at,"
-                     " ends_at, address, agent) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)",
+                     "INSERT INTO session (token_hash, person_id, created_at, seen_at, ends_at,"
+                     " address, agent) VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6)",
                      &st, e))
         return false;
     store_bind_blob(st, 0, digest, HASH);
-    store_bind_blob(st, 1, csrf, HASH);
-    store_bind_int(st, 2, person_id);
-    store_bind_int(st, 3, now_s);
-    store_bind_int(st, 4, now_s + SESSION_LIFE_S);
-    store_bind_text(st, 5, address);
-    store_bind_text(st, 6, cut);
+    store_bind_int(st, 1, person_id);
+    store_bind_int(st, 2, now_s);
+    store_bind_int(st, 3, now_s + SESSION_LIFE_S);
+    store_bind_text(st, 4, address);
+    store_bind_text(st, 5, cut);
     return store_run(db, st, NULL, e);
 }
 
