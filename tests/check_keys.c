@@ -374,12 +374,14 @@ START_TEST(the_key_file_still_works)
 {
     struct keyring *ring = keyring_create();
     struct key_grant g;
-    char text[KEYRING_KEY_TEXT];
+    char text[KEYRING_KEY_TEXT], id[KEYRING_ID_TEXT], expected[KEYRING_ID_TEXT];
     RIG_OK(keyring_generate(text, &r.err));
     RIG_OK(keyring_add(ring, text, &r.err));
+    ck_assert(keyring_check(ring, text, strlen(text), expected));
     for (int with = 0; with < 2; with++) {
         const struct auth *a = with ? r.auth : NULL;
-        RIG_OK(authority_by_key(a, ring, text, strlen(text), "10.0.0.1", 1000, &g, &r.err));
+        RIG_OK(authority_by_key(a, ring, text, strlen(text), "10.0.0.1", 1000, &g, id, &r.err));
+        ck_assert_str_eq(id, expected);
         ck_assert_int_eq(g.principal.person_id, 0);
         ck_assert_int_eq(g.principal.scopes, SCOPE_INFER);
         ck_assert(key_allows_model(&g, "demo"));
@@ -387,14 +389,15 @@ START_TEST(the_key_file_still_works)
                          AUTHORITY_NONE);
         key_grant_release(&g);
         text[10]++;
-        RIG_FAILS(authority_by_key(a, ring, text, strlen(text), "10.0.0.1", 1000, &g, &r.err),
+        RIG_FAILS(authority_by_key(a, ring, text, strlen(text), "10.0.0.1", 1000, &g, id, &r.err),
                   ERR_NOT_FOUND);
         text[10]--;
     }
-    RIG_OK(authority_by_key(r.auth, ring, wang_text, KEY_CHARS, "10.0.0.1", 1000, &g, &r.err));
+    RIG_OK(authority_by_key(r.auth, ring, wang_text, KEY_CHARS, "10.0.0.1", 1000, &g, id, &r.err));
     ck_assert_int_eq(g.principal.person_id, wang);
+    ck_assert_str_eq(id, "");
     key_grant_release(&g);
-    RIG_FAILS(authority_by_key(NULL, NULL, wang_text, KEY_CHARS, "10.0.0.1", 1000, &g, &r.err),
+    RIG_FAILS(authority_by_key(NULL, NULL, wang_text, KEY_CHARS, "10.0.0.1", 1000, &g, id, &r.err),
               ERR_NOT_FOUND);
     keyring_destroy(&ring);
 }

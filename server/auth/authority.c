@@ -41,13 +41,13 @@ void authority_narrow(struct principal *p)
 
 bool authority_by_key(const struct auth *a, const struct keyring *ring, const char *text,
                       size_t len, const char *address, int64_t now_s, struct key_grant *out,
-                      struct err *e)
+                      char file_id[KEYRING_ID_TEXT], struct err *e)
 {
-    char id[KEYRING_ID_TEXT];
     *out = (struct key_grant){0};
+    file_id[0] = '\0';
     if (a && key_check(a, text, len, address, now_s, out, e))
         return true;
-    if (!ring || !keyring_check(ring, text, len, id))
+    if (!ring || !keyring_check(ring, text, len, file_id))
         FAIL(e, ERR_NOT_FOUND, "the API key is not valid");
     out->principal =
         (struct principal){.roles = ROLE_USER, .scopes = SCOPE_INFER, .login = "key-file"};

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "auth/key.h"
+#include "auth/keyring.h"
 #include "auth/principal.h"
 #include "base/err.h"
 
@@ -36,10 +37,11 @@ void authority_narrow(struct principal *p);
 
 /* From an API key: those of the database, then those of the key file. Either may be NULL: a server
  * without a database has a key file only. A key of the file acts for nobody (person_id 0, login
- * "key-file", ROLE_USER), for inference alone. Errors as key_check. */
+ * "key-file", ROLE_USER), for inference alone; file_id gets
+ * what keyring_check says of it, "" for other keys. Errors as key_check. */
 bool authority_by_key(const struct auth *a, const struct keyring *ring, const char *text,
                       size_t len, const char *address, int64_t now_s, struct key_grant *out,
-                      struct err *e) WARN_UNUSED;
+                      char file_id[KEYRING_ID_TEXT], struct err *e) WARN_UNUSED;
 /* From a session's token; `now_s` of session_clock_s(). The grant holds no key: every model and
  * template. Errors as session_check. */
 bool authority_by_session(const struct auth *a, const char *token, int64_t now_s,

@@ -23,14 +23,11 @@ static bool by_key(const struct identify *who, const char *key, size_t len, stru
                    char label[IDENTIFY_LABEL], struct api_error *e)
 {
     struct err why = ERR_INIT;
-    char id[KEYRING_ID_TEXT] = "";
+    char file_id[KEYRING_ID_TEXT];
     if (!authority_by_key(auth_of(who->app), who->app->keys, key, len, who->address,
-                          clock_wall_s(), grant, &why))
+                          clock_wall_s(), grant, file_id, &why))
         return api_fail(e, API_WRONG_KEY, NULL, "The API key is not valid.");
-    if (grant->key)
-        snprintf(label, IDENTIFY_LABEL, "%s", grant->key->public_id);
-    else if (keyring_check(who->app->keys, key, len, id))
-        snprintf(label, IDENTIFY_LABEL, "%s", id);
+    snprintf(label, IDENTIFY_LABEL, "%s", grant->key ? grant->key->public_id : file_id);
     return true;
 }
 
