@@ -56,8 +56,7 @@ struct api_call {
     size_t body_len;
     const char *id; /* request id, made by the server */
 
-    /* Who asks. A public route: an empty principal. The handler may take over the grant's key
-     * reference (roster_key) by key_grant_share. */
+    /* Who asks. A public route: an empty principal. Borrowed until the handler returns. */
     const struct key_grant *grant;
     const char *address; /* client's, "local" for the local socket */
     const char *agent;   /* User-Agent, "" = none */

@@ -1,7 +1,8 @@
 /* The HTTP server: libmicrohttpd daemons, their connections, and an orderly end.
  *
- * Threads: `threads` microhttpd threads, `workers` threads that run the handlers of requests with a
- * body, one watch thread (hang-ups, deadlines, pings). See server/README.md for locks and order.
+ * Threads: `threads` microhttpd threads, which also run handlers that wait for nothing; threads for the
+ * other handlers: `workers`, those of administration and those of logins (enum route_place); one watch
+ * thread (hang-ups, deadlines, pings). See server/README.md for locks and order.
  */
 #ifndef SEEKD_HTTP_HTTP_H
 #define SEEKD_HTTP_HTTP_H
