@@ -12,6 +12,7 @@
 
 #include "api/params.h"
 #include "api/prompt.h"
+#include "api/stream.h"
 #include "base/buf.h"
 #include "ctl/input.h"
 #include "ctl/open.h"
@@ -48,7 +49,7 @@ static json_t *chat_object(const struct job *job, const struct buf *text)
 }
 
 static bool make_chat_prompt(struct engine *eng, const struct job *job, const struct buf *text,
-                             int32_t **ids_take, size_t *n, struct err *e)
+                             int32_t **ids_take, size_t *n, enum stream_mode *mode, struct err *e)
 {
     json_t *object = chat_object(job, text);
     if (!object)
@@ -67,18 +68,21 @@ static bool make_chat_prompt(struct engine *eng, const struct job *job, const st
     json_decref(object);
     *ids_take = prompt.tokens;
     *n = prompt.n_tokens;
+    *mode = prompt.mode;
     return ok;
 }
 
+/* `mode` gets how the answer is to be read. */
 static bool make_prompt(struct engine *eng, const struct job *job, int32_t **ids_take, size_t *n,
-                        struct err *e)
+                        enum stream_mode *mode, struct err *e)
 {
+    *mode = STREAM_PLAIN;
     struct buf text;
     if (!ctl_input_read(job->prompt, &text, e))
         return false;
     unsigned flags =
         (job->special ? ENGINE_TOKENIZE_SPECIAL : 0u) | (job->no_bos ? 0u : ENGINE_TOKENIZE_BOS);
-    bool ok = job->chat ? make_chat_prompt(eng, job, &text, ids_take, n, e)
+    bool ok = job->chat ? make_chat_prompt(eng, job, &text, ids_take, n, mode, e)
                         : engine_tokenize(eng, buf_str(&text), text.len, flags,
                                           CTL_INPUT_MAX_BYTES, ids_take, n, e);
     buf_release(&text);
@@ -94,6 +98,11 @@ static void print_summary(const struct engine_event *done)
         [ENGINE_FINISH_CANCELLED] = "cancelled", [ENGINE_FINISH_STALLED] = "stalled",
         [ENGINE_FINISH_ERROR] = "error",
     };
+    static const char *const reasons_zh[ENGINE_FINISH_COUNT] = {
+        [ENGINE_FINISH_STOP] = "正常结束",   [ENGINE_FINISH_LENGTH] = "达到长度上限",
+        [ENGINE_FINISH_CANCELLED] = "已取消", [ENGINE_FINISH_STALLED] = "无进展",
+        [ENGINE_FINISH_ERROR] = "错误",
+    };
     const struct engine_usage *u = &done->usage;
     double prefill_s = (double)u->prefill_us / 1e6, decode_s = (double)u->decode_us / 1e6;
     fprintf(stderr,
@@ -102,13 +111,66 @@ static void print_summary(const struct engine_event *done)
                       "（每秒 %.2f 个），结束原因：%s\n"),
             u->prompt_tokens, prefill_s, u->completion_tokens, decode_s,
             decode_s > 0 && u->completion_tokens > 1 ? (u->completion_tokens - 1) / decode_s : 0.0,
-            reasons[done->finish]);
+            lang_pick(reasons[done->finish], reasons_zh[done->finish]));
+}
+
+/* The answer goes to standard output. What the model thinks before it goes to standard error, dimmed on
+ * a terminal. */
+struct shown {
+    bool quiet, terminal;
+    bool thinking; /* the last text was a thought */
+    char last;     /* of standard output; 0 = nothing yet */
+};
+
+static void end_thought(struct shown *s)
+{
+    if (s->thinking)
+        fputs(s->terminal ? "\033[0m\n\n" : "\n\n", stderr);
+    s->thinking = false;
+}
+
+static void on_text(void *user, enum stream_event event, const char *text, size_t len)
+{
+    struct shown *s = user;
+    if (event == STREAM_REASONING) {
+        if (!s->quiet)
+            fprintf(stderr, "%s%.*s", s->terminal && !s->thinking ? "\033[2m" : "", (int)len, text);
+        s->thinking = !s->quiet;
+        return;
+    }
+    end_thought(s);
+    if (!len)
+        return;
+    fwrite(text, 1, len, stdout);
+    fflush(stdout);
+    s->last = text[len - 1];
+}
+
+static int end_answer(const struct ctl_command *self, const struct job *job,
+                      const struct engine_event *done, const struct shown *shown)
+{
+    if (shown->last && shown->last != '\n')
+        putchar('\n');
+    fflush(stdout);
+    if (done->finish == ENGINE_FINISH_ERROR)
+        return args_failed(self, &done->err);
+    if (!job->quiet)
+        print_summary(done);
+    if (!job->quiet && !job->chat && !shown->last && done->finish == ENGINE_FINISH_STOP)
+        fputs(lang_pick("the model ended at once; with --chat it answers the prompt as a message\n",
+                        "模型立即结束；加 --chat 则把提示作为消息回答\n"), stderr);
+    return CTL_OK;
 }
 
 /* Prints the stream to its end; cancels it on Ctrl-C. */
-static int print_answer(const struct ctl_command *self, struct engine_stream *s, bool quiet)
+static int print_answer(const struct ctl_command *self, struct engine_stream *s,
+                        const struct job *job, enum stream_mode mode)
 {
+    struct shown shown = {.quiet = job->quiet, .terminal = isatty(STDERR_FILENO)};
+    const struct stream_sink sink = {on_text, &shown};
+    struct stream machine;
     bool cancelled = false;
+    stream_init(&machine, mode);
     for (;;) {
         struct engine_event ev;
         if (!cancelled && (ctl_interrupted() || ferror(stdout))) {
@@ -117,17 +179,14 @@ static int print_answer(const struct ctl_command *self, struct engine_stream *s,
         }
         if (!engine_stream_wait(s, &ev, POLL_MS))
             continue;
-        fwrite(ev.text, 1, ev.text_len, stdout);
-        fflush(stdout);
+        if (ev.text_len)
+            stream_feed(&machine, ev.text, ev.text_len, &sink);
         if (ev.kind != ENGINE_EVENT_DONE)
             continue;
-        if (isatty(STDOUT_FILENO))
-            putchar('\n');
-        if (ev.finish == ENGINE_FINISH_ERROR)
-            return args_failed(self, &ev.err);
-        if (!quiet)
-            print_summary(&ev);
-        return cancelled ? CTL_INTERRUPTED : CTL_OK;
+        stream_finish(&machine, &sink);
+        stream_release(&machine);
+        int status = end_answer(self, job, &ev, &shown);
+        return cancelled && status == CTL_OK ? CTL_INTERRUPTED : status;
     }
 }
 
@@ -136,8 +195,9 @@ static int generate(const struct ctl_command *self, struct engine *eng, const st
     struct err e = ERR_INIT;
     int32_t *ids = NULL;
     size_t n = 0;
+    enum stream_mode mode;
     struct engine_stream *s = NULL;
-    if (!make_prompt(eng, job, &ids, &n, &e)) {
+    if (!make_prompt(eng, job, &ids, &n, &mode, &e)) {
         free(ids);
         return args_failed(self, &e);
     }
@@ -147,7 +207,7 @@ static int generate(const struct ctl_command *self, struct engine *eng, const st
                                  .sampling = job->sampling,
                                  .ignore_eos = job->ignore_eos};
     ctl_catch_interrupt();
-    int status = engine_submit(eng, &req, &s, &e) ? print_answer(self, s, job->quiet)
+    int status = engine_submit(eng, &req, &s, &e) ? print_answer(self, s, job, mode)
                                                   : args_failed(self, &e);
     engine_stream_release(&s);
     free(ids);
