@@ -776,14 +776,17 @@ START_TEST(refusals_say_whose_limit_it_is)
     set_limit(QUOTA_KEY, key_id, QUOTA_REQUESTS_PER_MINUTE, 1, false);
     ck_assert_uint_eq(run(chat("#reply=a#", "")), 200);
     check_refusal(chat("#reply=a#", ""), "rate_limit_exceeded",
-                  (const char *const[]){"the key", "requests per minute", ": 1 allowed", "1 counted now"});
+                  (const char *const[]){"the key", "requests per minute", ": 1 allowed",
+                                        "1 counted now"});
     reopen_service(8192); /* windows of a minute begin anew, budgets do not */
     set_limit(QUOTA_DEPARTMENT, works, QUOTA_TOKENS_PER_DAY, 50, false);
     check_refusal(chat("#reply=a#", ",\"max_tokens\":100"), "insufficient_quota",
-                  (const char *const[]){"the department", "tokens per day", ": 50 allowed", "counted now"});
+                  (const char *const[]){"the department", "tokens per day", ": 50 allowed",
+                                        "counted now"});
     reopen_service(8192);
     check_refusal(chat("#reply=a#", ",\"max_tokens\":100"), "insufficient_quota",
-                  (const char *const[]){"the department", "tokens per day", ": 50 allowed", "counted now"});
+                  (const char *const[]){"the department", "tokens per day", ": 50 allowed",
+                                        "counted now"});
 }
 END_TEST
 

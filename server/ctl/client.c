@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "lang.h"
 
-enum { CONNECT_S = 5, ANSWER_MAX_BYTES = 256 << 20, KEY_TEXT = 1024, CSRF_TEXT = 128, URL_TEXT = 2048 };
+enum { CONNECT_S = 5, ANSWER_MAX_BYTES = 256 << 20, KEY_TEXT = 1024, TOKEN_TEXT = 256, URL_TEXT = 2048 };
 #define SYSTEM_SOCKET "/run/seekd/seekd.sock"
 #define SYSTEM_SERVER "http://127.0.0.1:8080"
 
@@ -27,7 +27,8 @@ struct client {
     char *socket;          /* NULL: `url` and `key` say where and who */
     char url[URL_TEXT];    /* without a slash at its end */
     char key[KEY_TEXT];    /* "" in a session */
-    char csrf[CSRF_TEXT];  /* "" before the login of a session */
+    char csrf[TOKEN_TEXT]; /* "" before the login of a session */
+    char cookie[TOKEN_TEXT]; /* NAME=VALUE; the same */
     bool session;
     const char *ca_file;   /* NULL = the system's */
 };
@@ -202,6 +203,7 @@ void client_close(struct client **out)
     free(c->socket);
     explicit_bzero(c->key, sizeof c->key);
     explicit_bzero(c->csrf, sizeof c->csrf);
+    explicit_bzero(c->cookie, sizeof c->cookie);
     free(c);
     *out = NULL;
 }
@@ -219,7 +221,7 @@ void client_escape(struct buf *out, const char *text)
 }
 
 struct receiver {
-    CURL *curl;
+    struct client *client;
     struct client_reply *reply;
     FILE *to;
 };
@@ -228,7 +230,7 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
 {
     struct receiver *r = user;
     long status = 0;
-    curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(r->client->curl, CURLINFO_RESPONSE_CODE, &status);
     if (r->to && status < 300)
         return fwrite(bytes, size, n, r->to);
     return buf_append(&r->reply->text, bytes, size * n) ? n : 0;
@@ -237,10 +239,13 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *user)
 static size_t on_header(char *line, size_t size, size_t n, void *user)
 {
     struct receiver *r = user;
-    char text[64];
+    char text[TOKEN_TEXT + 16];
     snprintf(text, sizeof text, "%.*s", (int)(n < sizeof text ? n : sizeof text - 1), line);
     if (!strncasecmp(text, "etag: \"", 7))
         r->reply->revision = strtoll(text + 7, NULL, 10);
+    if (r->client->session && !strncasecmp(text, "set-cookie: ", 12))
+        snprintf(r->client->cookie, sizeof r->client->cookie, "%.*s",
+                 (int)strcspn(text + 12, ";\r\n"), text + 12);
     return size * n;
 }
 
@@ -299,8 +304,8 @@ static bool perform(struct client *c, const struct client_call *call, struct rec
                          call->path) < (int)sizeof url;
     curl_easy_reset(c->curl);
     set_target(c);
-    if (c->session)
-        curl_easy_setopt(c->curl, CURLOPT_COOKIEFILE, ""); /* in memory */
+    if (*c->cookie)
+        curl_easy_setopt(c->curl, CURLOPT_COOKIE, c->cookie);
     curl_easy_setopt(c->curl, CURLOPT_URL, url);
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
     curl_easy_setopt(c->curl, CURLOPT_NOPROXY, "*");
@@ -354,7 +359,7 @@ static void keep_csrf(struct client *c, const json_t *answer)
 bool client_send(struct client *c, const struct client_call *call, struct client_reply *out,
                  struct err *e)
 {
-    struct receiver r = {c->curl, out, call->to};
+    struct receiver r = {c, out, call->to};
     *out = (struct client_reply){.status = 0};
     buf_init(&out->text, ANSWER_MAX_BYTES);
     if (!perform(c, call, &r, e))

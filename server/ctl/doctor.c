@@ -137,8 +137,8 @@ static void check_texts(struct doctor *d)
         say(d, SOUND, TEXTS, "%s", lang_pick("texts.key opens them", "texts.key 可以打开"));
     else
         say(d, WARNING, TEXTS, "%s",
-            lang_pick("texts.key is not the key they were sealed with: put back the file that belongs to "
-                      "this database, and restart seekd",
+            lang_pick("texts.key is not the key they were sealed with: put back the file that belongs "
+                      "to this database, and restart seekd",
                       "texts.key 不是加密时所用的密钥：请放回与该数据库对应的文件，然后重启 seekd"));
 }
 
