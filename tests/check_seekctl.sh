@@ -122,7 +122,9 @@ ok '1' quota set person wang.wei --requests-per-minute 1
 call "$user" POST /v1/chat/completions '{"messages":[{"role":"user","content":"hi"}]}' 200
 call "$user" POST /v1/chat/completions '{"messages":[{"role":"user","content":"hi"}]}' 429
 grep -q 'requests per minute of the person (id [0-9]*): 1 allowed' "$work/reply" || fail "the refusal names no limit"
-ok 'person' quota show person wang.wei
+ok 'WHOSE *wang.wei' quota show person wang.wei
+ok 'person *wang.wei ' quota list
+grep -q 'USED TODAY .*USED THIS MONTH' "$work/reply" || fail "two columns have one name"
 ok '' quota delete person wang.wei
 
 # ---- a template, its approval, its use
@@ -138,7 +140,7 @@ P
 ok 'findings' template lint "$work/my.prompt"
 ok 'works/handover\|version' template save works/handover "$work/my.prompt" --owner li.na --note first
 ok 'passed *1' template run works/handover 1
-ok 'review' template review works/handover 1 request
+ok "state  *review" template review works/handover 1 request
 refused 'somebody else' template review works/handover 1 approve
 call "$approver" POST /admin/v1/templates/works%2Fhandover/versions/1/review \
     '{"to":"approved","note":"read","evidence":{"read":true}}' 200
@@ -146,7 +148,15 @@ ok 'production' template label works/handover production 1
 call "$user" POST /v1/templates/works%2Fhandover/run '{"variables":{"events":"#reply=fine#"}}' 200
 grep -q 'fine' "$work/reply" || fail "the template was not used"
 ok 'created  *42' template import "$root/prompts/library" --owner li.na
+grep -q '42 drafts imported; request review: seekctl template review NAME' "$work/reply" ||
+    fail "the import does not say what comes next"
 ok 'unchanged  *42' template import "$root/prompts/library" --owner li.na
+ok '42 labels skipped, the first because version 1 of .* is not approved' \
+    template import "$root/prompts/library" --owner li.na --label production
+ok '^zh/notice  *[^ ]' template list --prefix zh/notice
+ok '^1  *draft  *this machine' template show zh/notice
+! grep -q '[{}]' "$work/reply" || fail "a template is shown as JSON"
+ok '^\[user\]' template get zh/notice 1
 ok 'zh/notice' template list --prefix zh/
 ok '' template export "$work/exported" --prefix zh/
 ok 'version *1' template fork works/handover works/handover2 production
@@ -173,16 +183,16 @@ refused 'no version 1' template diff works/handover2 1 latest
 # who sees it: a department, everybody again; in the archive and back
 ok 'Works' template change works/handover2 --department Works/三号线
 ok '' template change works/handover2 --department none
-grep -q 'department_id  *-$' "$work/reply" || fail "the template is not open to everybody"
-ok 'archived  *true' template archive works/handover2
-ok 'archived  *false' template change works/handover2 --archived off
+grep -q 'seen by  *-$' "$work/reply" || fail "the template is not open to everybody"
+ok 'archived  *yes' template archive works/handover2
+ok 'archived  *no' template change works/handover2 --archived off
 refused 'on, off' template change works/handover2 --archived none
 
 # labels: there and back, some callers, and the one that cannot be moved
 ok 'staging' template label works/handover2 staging 2
 refused 'cannot be moved' template rollback works/handover2 latest
-ok 'permille' template canary works/handover2 staging 2 --permille 100
-ok 'canary  *-$' template canary works/handover2 staging 2 --permille 0
+ok '1000 callers  *100' template canary works/handover2 staging 2 --permille 100
+ok '1000 callers  *-$' template canary works/handover2 staging 2 --permille 0
 ok 'unchanged: version 2' template save works/handover2 "$work/my2.prompt" --note again
 refused 'cannot read .*No such file' calendar create hours "$work/nothing.json"
 echo '{"mon": [["08:30", "17：30"]]}' >"$work/hours.json"
@@ -202,6 +212,7 @@ LC_ALL=zh_CN.UTF-8 refused '请给出 --name、' user change wang.wei
 ok '三号线' usage totals --by department
 grep -q '[0-9]\.[0-9][0-9]' "$work/reply" && fail "mean times have too many digits"
 ok '/v1/chat/completions' usage requests
+grep -q 'sk-[a-z0-9]* .* [0-9]*\.[0-9]$' "$work/reply" || fail "a request lacks its key or its time"
 ok '' usage requests --template works/handover --csv "$work/of-template.csv"
 [ "$(grep -c 'works/handover' "$work/of-template.csv")" -gt 0 ] || fail "no request of the template"
 [ "$(grep -vc 'works/handover' "$work/of-template.csv")" = 1 ] || fail "not its requests alone"

@@ -43,6 +43,7 @@ static const struct remote_option options[] = {
 
 static const struct table_column rows[] = {
     {"name", "NAME", "名称", TABLE_TEXT},
+    {"title", "TITLE", "标题", TABLE_WORDS},
     {"latest", "VERSIONS", "版本数", TABLE_TEXT},
     {"tags", "TAGS", "标签词", TABLE_TEXT},
     {"department_id", "SEEN BY", "可见部门", TABLE_DEPARTMENT},
@@ -60,6 +61,104 @@ static const struct table_column saved[] = {
     {"template_id", "template", "模板", TABLE_TEXT},
     {"number", "version", "版本", TABLE_TEXT},
     {"hash", "hash", "哈希", TABLE_TEXT},
+    REMOTE_END,
+};
+
+static const struct table_column details[] = {
+    {"id", "id", "编号", TABLE_TEXT},
+    {"name", "name", "名称", TABLE_TEXT},
+    {"tags", "tags", "标签词", TABLE_TEXT},
+    {"owner_id", "owner", "所有者", TABLE_PERSON},
+    {"department_id", "seen by", "可见部门", TABLE_DEPARTMENT},
+    {"created_at", "created", "创建时间", TABLE_TIME},
+    {"archived", "archived", "已归档", TABLE_YES},
+    REMOTE_END,
+};
+static const struct table_column versions[] = {
+    {"number", "VERSION", "版本", TABLE_TEXT},
+    {"state", "STATE", "状态", TABLE_STATE},
+    {"author_id", "AUTHOR", "作者", TABLE_PERSON},
+    {"created_at", "SAVED", "保存时间", TABLE_TIME},
+    {"note", "NOTE", "说明", TABLE_TEXT},
+    REMOTE_END,
+};
+static const struct table_column labels[] = {
+    {"label", "LABEL", "标签", TABLE_TEXT},
+    {"number", "VERSION", "版本", TABLE_TEXT},
+    {"protected", "PROTECTED", "受保护", TABLE_YES},
+    {"canary.number", "CANARY", "灰度版本", TABLE_TEXT},
+    {"moved_by", "MOVED BY", "操作者", TABLE_PERSON},
+    {"moved_at", "MOVED", "移动时间", TABLE_TIME},
+    REMOTE_END,
+};
+static const struct remote_part template_parts[] = {
+    {"versions", versions}, {"labels", labels}, REMOTE_END};
+
+static const struct table_column version[] = {
+    {"name", "name", "名称", TABLE_TEXT},
+    {"number", "version", "版本", TABLE_TEXT},
+    {"content.title", "title", "标题", TABLE_WORDS},
+    {"content.description", "description", "描述", TABLE_WORDS},
+    {"state", "state", "状态", TABLE_STATE},
+    {"author_id", "author", "作者", TABLE_PERSON},
+    {"created_at", "saved", "保存时间", TABLE_TIME},
+    {"note", "note", "说明", TABLE_TEXT},
+    {"labels", "labels", "标签", TABLE_TEXT},
+    {"hash", "hash", "哈希", TABLE_TEXT},
+    {"content.settings", "settings", "参数", TABLE_TEXT},
+    REMOTE_END,
+};
+static const struct table_column variable_columns[] = {
+    {"name", "VARIABLE", "变量", TABLE_TEXT},
+    {"type", "TYPE", "类型", TABLE_TEXT},
+    {"required", "REQUIRED", "必填", TABLE_YES},
+    {"label", "LABEL", "名称", TABLE_WORDS},
+    REMOTE_END,
+};
+static const struct table_column reviews[] = {
+    {"state", "REVIEW", "审批", TABLE_STATE},
+    {"by_id", "BY", "操作者", TABLE_PERSON},
+    {"at", "AT", "时间", TABLE_TIME},
+    {"note", "NOTE", "说明", TABLE_TEXT},
+    REMOTE_END,
+};
+static const struct remote_part version_parts[] = {
+    {"content.variables", variable_columns}, {"reviews", reviews}, {"runs", runs}, REMOTE_END};
+
+static const struct table_column reviewed[] = {
+    {"name", "name", "名称", TABLE_TEXT},
+    {"number", "version", "版本", TABLE_TEXT},
+    {"state", "state", "状态", TABLE_STATE},
+    REMOTE_END,
+};
+static const struct table_column label_now[] = {
+    {"label", "label", "标签", TABLE_TEXT},
+    {"number", "version", "版本", TABLE_TEXT},
+    {"protected", "protected", "受保护", TABLE_YES},
+    {"canary.number", "canary", "灰度版本", TABLE_TEXT},
+    {"canary.permille", "canary, of 1000 callers", "灰度（1000 个调用方中）", TABLE_TEXT},
+    {"moved_by", "moved by", "操作者", TABLE_PERSON},
+    {"moved_at", "moved", "移动时间", TABLE_TIME},
+    REMOTE_END,
+};
+static const struct table_column job_ended_as[] = {
+    {"run_id", "run", "运行", TABLE_TEXT},
+    {"state", "state", "状态", TABLE_STATE},
+    {"tests", "tests", "测试", TABLE_TEXT},
+    {"passed", "passed", "通过", TABLE_TEXT},
+    {"failed", "failed", "失败", TABLE_TEXT},
+    {"form.failed", "failed in form", "格式失败", TABLE_TEXT},
+    {"message", "message", "信息", TABLE_TEXT},
+    REMOTE_END,
+};
+static const struct table_column imported[] = {
+    {"files", "files", "文件", TABLE_TEXT},
+    {"created", "created", "新建", TABLE_TEXT},
+    {"added", "versions added", "新增版本", TABLE_TEXT},
+    {"unchanged", "unchanged", "未变", TABLE_TEXT},
+    {"label", "labels set", "已设标签", TABLE_TEXT},
+    {"label_skipped", "labels skipped", "未设标签", TABLE_TEXT},
+    {"dry_run", "dry run", "仅试运行", TABLE_YES},
     REMOTE_END,
 };
 
@@ -239,7 +338,7 @@ static int change_label(struct remote *r, const char *method, const char *rest, 
               remote_send(r, method, buf_str(&path), body, revision, &answer, &e);
     buf_release(&path);
     json_decref(body);
-    return ok ? remote_show_take(r, answer, NULL) : remote_fail(r, &e);
+    return ok ? remote_show_take(r, answer, answer ? label_now : NULL) : remote_fail(r, &e);
 }
 
 static bool number_arg(struct remote *r, size_t i, int64_t *out)
@@ -316,7 +415,38 @@ static int review(struct remote *r)
               remote_send(r, "POST", buf_str(&path), body, 0, &answer, &e);
     buf_release(&path);
     json_decref(body);
-    return ok ? remote_show_take(r, answer, NULL) : remote_fail(r, &e);
+    return ok ? remote_show_take(r, answer, reviewed) : remote_fail(r, &e);
+}
+
+static void print_messages(const json_t *list)
+{
+    size_t i;
+    json_t *m;
+    json_array_foreach (list, i, m)
+        printf("%s[%s]\n%s\n", i ? "\n" : "", json_string_value(json_object_get(m, "role")),
+               json_string_value(json_object_get(m, "content")));
+}
+
+/* One version: what is about it, then its messages as they are written. */
+static int get_version(struct remote *r)
+{
+    struct err e = ERR_INIT;
+    struct buf path;
+    json_t *answer = NULL;
+    put_path(&path, remote_arg(r, 0), "/versions/");
+    client_escape(&path, remote_arg(r, 1));
+    bool ok = remote_get(r, buf_str(&path), &answer, NULL, &e);
+    buf_release(&path);
+    if (!ok)
+        return remote_fail(r, &e);
+    json_t *messages = json_incref(json_object_get(json_object_get(answer, "content"), "messages"));
+    int status = remote_show_parts_take(r, answer, version, version_parts);
+    if (!remote_wants_json(r) && messages) {
+        putchar('\n');
+        print_messages(messages);
+    }
+    json_decref(messages);
+    return status;
 }
 
 static bool job_ended(const json_t *job)
@@ -361,7 +491,7 @@ static int run(struct remote *r)
         return remote_fail(r, &e);
     bool passed = !json_integer_value(json_object_get(job, "failed")) &&
                   json_is_integer(json_object_get(job, "run_id"));
-    int rc = remote_show_take(r, job, NULL);
+    int rc = remote_show_take(r, job, job_ended_as);
     return rc == CTL_OK && !passed ? CTL_FAILED : rc;
 }
 
@@ -398,15 +528,6 @@ static int diff(struct remote *r)
     bool ok = remote_save(r, buf_str(&path), "-", &e);
     buf_release(&path);
     return ok ? CTL_OK : remote_fail(r, &e);
-}
-
-static void print_messages(const json_t *list)
-{
-    size_t i;
-    json_t *m;
-    json_array_foreach (list, i, m)
-        printf("%s[%s]\n%s\n", i ? "\n" : "", json_string_value(json_object_get(m, "role")),
-               json_string_value(json_object_get(m, "content")));
 }
 
 /* The messages that variables, an object in a JSON file, give. */
@@ -502,6 +623,31 @@ static void count_changes(json_t *answer)
     json_decref(counts);
 }
 
+/* What follows from an import: who reads it next, and why labels stayed where they were. */
+static void explain_import(const struct remote *r, const json_t *answer)
+{
+    const json_t *changes = json_object_get(answer, "changes"), *skipped = NULL;
+    size_t i, created = 0, n_skipped = 0;
+    json_t *c;
+    json_array_foreach (changes, i, c) {
+        const char *action = json_string_value(json_object_get(c, "action"));
+        created += action && (!strcmp(action, "created") || !strcmp(action, "added"));
+        if (!action || strcmp(action, "label_skipped"))
+            continue;
+        skipped = n_skipped++ ? skipped : c;
+    }
+    if (created && !remote_flag(r, "dry-run") && !remote_flag(r, "trust"))
+        fprintf(stderr,
+                lang_pick("%zu drafts imported; request review: "
+                          "seekctl template review NAME VERSION request\n",
+                          "已导入 %zu 个草稿；提请审批：seekctl template review 名称 版本 request\n"),
+                created);
+    if (skipped)
+        fprintf(stderr, lang_pick("%zu labels skipped, the first because %s\n",
+                                  "%zu 个标签未设置，第一个的原因：%s\n"),
+                n_skipped, json_string_value(json_object_get(skipped, "detail")));
+}
+
 static int transfer(struct remote *r, const char *path, bool makes)
 {
     struct err e = ERR_INIT;
@@ -512,9 +658,13 @@ static int transfer(struct remote *r, const char *path, bool makes)
               remote_send(r, "POST", path, body, 0, &answer, &e);
     json_decref(body);
     free(folder);
-    if (answer && !remote_wants_json(r))
+    if (!ok)
+        return remote_fail(r, &e);
+    if (makes)
+        explain_import(r, answer);
+    if (!remote_wants_json(r))
         count_changes(answer);
-    return ok ? remote_show_take(r, answer, NULL) : remote_fail(r, &e);
+    return remote_show_take(r, answer, makes ? imported : NULL);
 }
 
 static int import_folder(struct remote *r)
@@ -533,9 +683,10 @@ static const struct remote_verb verbs[] = {
     {"list", "[--prefix P] [--tag T]", "templates", "列出模板", .options = "prefix tag",
      .method = "GET", .path = "templates", .list = true, .columns = rows},
     {"show", "NAME", "a template with its versions and labels", "查看模板及其版本与标签",
-     .min_args = 1, .max_args = 1, .method = "GET", .path = "templates/{name}"},
+     .min_args = 1, .max_args = 1, .method = "GET", .path = "templates/{name}",
+     .columns = details, .parts = template_parts},
     {"get", "NAME VERSION|LABEL", "one version with all it says", "查看一个版本的全部内容",
-     .min_args = 2, .max_args = 2, .method = "GET", .path = "templates/{name}/versions/{version}"},
+     .min_args = 2, .max_args = 2, .run = get_version},
     {"diff", "NAME VERSION|LABEL VERSION|LABEL", "what changed between two versions",
      "比较两个版本", .min_args = 3, .max_args = 3, .run = diff},
     {"render", "NAME VERSION|LABEL [VARIABLES.json]", "the messages that variables give",
@@ -548,7 +699,8 @@ static const struct remote_verb verbs[] = {
     {"change", "NAME [--tags A,B] [--owner LOGIN] [--department PATH|none] [--archived on|off]",
      "tags, owner, who sees it, archive", "修改标签词、所有者、可见部门或归档",
      .options = "tags owner department archived", .needs_option = true, .min_args = 1,
-     .max_args = 1, .method = "PATCH", .path = "templates/{name}", .revised = true},
+     .max_args = 1, .method = "PATCH", .path = "templates/{name}", .revised = true,
+     .columns = details},
     {"lint", "FILE.prompt", "what a save would say", "检查文件而不保存", .min_args = 1, .max_args = 1,
      .run = lint},
     {"review", "NAME VERSION request|approve|reject [--note T]",
@@ -585,7 +737,8 @@ static const struct remote_verb verbs[] = {
      .options = "prefix", .min_args = 1, .max_args = 1,
      .run = export_folder},
     {"archive", "NAME", "not listed and not used any more", "归档模板", .min_args = 1, .max_args = 1,
-     .fixed = "{\"archived\": true}", .method = "PATCH", .path = "templates/{name}", .revised = true},
+     .fixed = "{\"archived\": true}", .method = "PATCH", .path = "templates/{name}", .revised = true,
+     .columns = details},
 };
 
 const struct remote_noun ctl_template = {
