@@ -504,6 +504,25 @@ START_TEST(editors_give_away_only_what_is_theirs)
 }
 END_TEST
 
+/* Who is refused learns which role or scope is missing. */
+START_TEST(a_refusal_names_what_is_missing)
+{
+    admin_expect(&rig, BY_USER, "GET", "/admin/v1/audit", NULL, NULL, 403);
+    ck_assert_ptr_nonnull(strstr(buf_str(&rig.last.body), "needs the role auditor."));
+    admin_expect(&rig, BY_USER, "GET", "/admin/v1/keys", NULL, NULL, 403);
+    ck_assert_ptr_nonnull(strstr(buf_str(&rig.last.body), "logged in, not for a key"));
+    json_t *made = admin_call(&rig, BY_ADMIN, "POST", "/admin/v1/keys", NULL,
+                              admin_body("{s:I, s:s, s:[s]}", "person_id",
+                                         (json_int_t)rig.person[BY_APPROVER].id, "name", "narrow",
+                                         "scopes", "edit"),
+                              201);
+    snprintf(rig.person[BY_APPROVER].key, KEY_TEXT, "%s", admin_text(made, "key"));
+    json_decref(made);
+    admin_expect(&rig, BY_APPROVER, "GET", "/admin/v1/departments", NULL, NULL, 403);
+    ck_assert_ptr_nonnull(strstr(buf_str(&rig.last.body), "lacks the scope usage."));
+}
+END_TEST
+
 START_TEST(usage_of_others_is_not_told)
 {
     admin_expect(&rig, BY_OTHER, "POST", CHAT, NULL, HELLO, 200);
@@ -589,6 +608,7 @@ int main(void)
     Suite *s = suite_create("admin_rights");
     TCase *tc = tcase_create("asked");
     tcase_add_checked_fixture(tc, attack_setup, attack_teardown);
+    tcase_add_test(tc, a_refusal_names_what_is_missing);
     tcase_add_test(tc, credentials_are_given_once_and_whole);
     tcase_add_test(tc, two_sessions_are_none);
     tcase_add_test(tc, a_key_beside_a_cookie_is_the_key);

@@ -215,7 +215,8 @@ START_TEST(goes_from_draft_to_production_and_back)
     /* what something points to cannot be deleted, a rejected approval neither */
     admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/versions/1", NULL, NULL, 409);
     admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/versions/2", NULL, NULL, 409);
-    review(BY_APPROVER, MINUTES "/versions/1", "{\"to\": \"rejected\"}", 409);
+    review(BY_APPROVER, MINUTES "/versions/1", "{\"to\": \"rejected\"}", 400);
+    review(BY_APPROVER, MINUTES "/versions/1", "{\"to\": \"rejected\", \"note\": \"no\"}", 409);
     admin_expect(&rig, BY_EDITOR, "DELETE", MINUTES "/labels/production", admin_if_match(4), NULL, 409);
 }
 END_TEST

@@ -269,7 +269,7 @@ printf '%s\n' "$user" >"$work/user.key"
 chmod 600 "$work/user.key"
 refused 'that this key may see' quota set person li.na --parallel 3 --key-file "$work/user.key"
 ok 'works/handover' template list --key-file "$work/cli.key"
-refused 'may not' user create x --department Works --roles user --key-file "$work/cli.key"
+refused 'lacks the scope usage' user create x --department Works --roles user --key-file "$work/cli.key"
 refused 'administrator' template list --key-file "$work/cli.key" --data-dir "$work/second"
 refused 'needs a key' template list --server "$url"
 refused 'in the clear' template list --key-file "$work/cli.key" --server http://192.0.2.7:8080

@@ -184,6 +184,21 @@ enum authority_reach authority_reach(const struct principal *p, enum authority_o
     return reach;
 }
 
+void authority_lacks(const struct principal *p, enum authority_object object,
+                     enum authority_verb verb, struct authority_lack *out)
+{
+    *out = (struct authority_lack){0};
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        const struct rule *r = &rules[i];
+        if (r->object != object || r->verb != verb)
+            continue;
+        bool has_role = (r->roles & p->roles) != 0;
+        out->roles |= r->roles;
+        out->scopes |= has_role ? r->scope : 0;
+        out->session |= has_role && !r->scope;
+    }
+}
+
 bool authority_may(const struct auth *a, const struct principal *p, enum authority_object object,
                    enum authority_verb verb, const struct authority_owner *owner)
 {

@@ -83,6 +83,15 @@ enum authority_reach {
 enum authority_reach authority_reach(const struct principal *p, enum authority_object object,
                                      enum authority_verb verb);
 
+/* What would let the principal in where authority_reach says NONE. */
+struct authority_lack {
+    uint32_t scopes; /* its roles would do, did the key have one of these */
+    bool session;    /* its roles would do for whoever is logged in, not for a key */
+    uint32_t roles;  /* one of these would do */
+};
+void authority_lacks(const struct principal *p, enum authority_object object,
+                     enum authority_verb verb, struct authority_lack *out);
+
 /* Whose an object is. */
 struct authority_owner {
     int64_t person_id;     /* 0 = nobody's in particular */

@@ -391,7 +391,9 @@ static bool walk_path(struct store_db *db, void *ctx, struct err *e)
             FAIL(e, ERR_ARG, "the path \"%.100s\" names no possible department", p->text);
         if (!child_of(db, parent, name, &p->id, &disabled, e))
             return false;
-        if (disabled || (!p->id && !p->actor))
+        if (disabled)
+            FAIL(e, ERR_DENIED, "the department \"%.100s\" is disabled", p->text);
+        if (!p->id && !p->actor)
             FAIL(e, ERR_NOT_FOUND, "there is no department \"%.100s\"", p->text);
         if (!p->id) {
             if (!insert(db, p->actor, &spec, &p->id, e))

@@ -73,6 +73,19 @@ static bool network_allowed(const struct roster_key *k, const char *address)
     return inside;
 }
 
+/* For whoever reads the log: the caller is told nothing. Only about keys whose secret was right. */
+static void log_refused(const struct roster_key *k, bool disabled, const char *address, int64_t now_s)
+{
+    const char *cause = "network";
+    if (k->revoked)
+        cause = "revoked";
+    else if (disabled)
+        cause = "person disabled";
+    else if (k->expires_at && now_s >= k->expires_at)
+        cause = "expired";
+    LOG_I("auth", "key refused key=%s cause=\"%s\" address=\"%s\"", k->public_id, cause, address);
+}
+
 bool key_check(const struct auth *a, const char *text, size_t len, const char *address,
                int64_t now_s, struct key_grant *out, struct err *e)
 {
@@ -81,8 +94,8 @@ bool key_check(const struct auth *a, const char *text, size_t len, const char *a
     *out = (struct key_grant){0};
     if (len == KEY_CHARS && memcmp(text, "sk-", 3) == 0 && hash_sha256(text, len, digest, NULL)) {
         struct roster_key *k = roster_find_ref(a->roster, text + 3, &person);
-        bool good = hash_equal(digest, k->hash);
-        good = good & !k->revoked & !person.disabled & (!k->expires_at | (now_s < k->expires_at));
+        bool known = hash_equal(digest, k->hash);
+        bool good = known & !k->revoked & !person.disabled & (!k->expires_at | (now_s < k->expires_at));
         if (good && network_allowed(k, address)) {
             struct principal *p = &out->principal;
             *p = (struct principal){.person_id = person.id,
@@ -95,6 +108,8 @@ bool key_check(const struct auth *a, const char *text, size_t len, const char *a
             note_use(a, k, now_s);
             return true;
         }
+        if (known)
+            log_refused(k, person.disabled, address, now_s);
         roster_key_unref(k);
     }
     FAIL(e, ERR_NOT_FOUND, "the API key is not valid");

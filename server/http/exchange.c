@@ -146,9 +146,13 @@ static char *copy_field(const struct guard_field *f)
 static void read_address(struct exchange *x)
 {
     char *to = x->head.address;
-    snprintf(to, ADDRESS_TEXT, "local");
-    if (x->conn->port == PORT_LOCAL)
+    if (x->conn->port == PORT_LOCAL) {
+        struct ucred peer = {.uid = (uid_t)-1};
+        socklen_t bytes = sizeof peer;
+        getsockopt(x->conn->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
+        snprintf(to, ADDRESS_TEXT, "local, uid %u", peer.uid);
         return;
+    }
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(x->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *sa = info ? info->client_addr : NULL;

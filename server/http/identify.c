@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "admin/admin.h"
 #include "app.h"
 #include "auth/keyring.h"
 #include "auth/session.h"
@@ -97,6 +98,45 @@ static bool reaches(const struct route *r, const struct principal *p)
     }
 }
 
+/* "a", "a or b", "a, b or c". */
+static void join(const json_t *words, char *out, size_t bytes)
+{
+    size_t n = json_array_size(words), len = 0, i;
+    json_t *word;
+    *out = '\0';
+    json_array_foreach (words, i, word) {
+        const char *before = !i ? "" : i + 1 == n ? " or " : ", ";
+        len += (size_t)snprintf(out + len, bytes - len, "%s%s", before, json_string_value(word));
+        if (len >= bytes)
+            return;
+    }
+}
+
+static bool fail_lack(const char *what, json_t *words, struct api_error *e)
+{
+    char text[128];
+    join(words, text, sizeof text);
+    json_decref(words);
+    return api_fail(e, API_DENIED, NULL, "%s %s.", what, text);
+}
+
+/* Which scope or role is missing. */
+static bool fail_access(const struct route *r, const struct principal *p, struct api_error *e)
+{
+    struct authority_lack lack = {0};
+    if (r->access == ROUTE_OBJECT)
+        authority_lacks(p, r->object, r->verb, &lack);
+    else if (r->access == ROUTE_SCOPE)
+        lack.scopes = r->scope & authority_scopes(p->roles);
+    if (p->key_id && lack.scopes)
+        return fail_lack("The key lacks the scope", admin_scopes_json(lack.scopes), e);
+    if (p->key_id && lack.session)
+        return api_fail(e, API_DENIED, NULL, "This is for whoever is logged in, not for a key.");
+    if (lack.roles & ~p->roles)
+        return fail_lack("This needs the role", admin_roles_json(lack.roles), e);
+    return api_fail_denied(e);
+}
+
 /* The reason where it is not one of roles: there is no database, or nobody in particular asks. */
 static bool fail_reach(const struct identify *who, const struct principal *p, struct api_error *e)
 {
@@ -107,7 +147,7 @@ static bool fail_reach(const struct identify *who, const struct principal *p, st
         return api_fail(e, API_DENIED, NULL,
                         "This key belongs to nobody (it is none of the database, or none was sent) and "
                         "may use the model only; an administrator makes keys of people.");
-    return api_fail_denied(e);
+    return fail_access(who->route, p, e);
 }
 
 bool identify(const struct identify *who, struct key_grant *grant, char label[IDENTIFY_LABEL],

@@ -177,6 +177,8 @@ bool registry_review(struct registry *r, const struct registry_act *act, const c
     struct review_call call = {act, name, number, d};
     if (d->to == STATE_DRAFT)
         FAIL(e, ERR_ARG, "a version does not become a draft again: save a new one");
+    if (d->to == STATE_REJECTED && (!d->note || !*d->note))
+        FAIL(e, ERR_ARG, "a rejection needs a note that tells the author why");
     return (d->to == STATE_REVIEW ? rdb_may_write(act->who, e) : rdb_may_approve(act->who, e)) &&
            store_write(r->store, run_review, &call, e);
 }
