@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "device/device.h"
 #include "engine.h"
 #include "format/gguf.h"
@@ -14,15 +15,32 @@
 #include "model/weights.h"
 
 /* Prints a string of the file with control characters replaced. */
+enum { TEXT_SHOWN = 400 };
+
+/* "4.6 MiB", as the start of a server and its doctor say it. Into a static buffer of two in turn. */
+static const char *size_text(double bytes)
+{
+    static char text[2][32];
+    static unsigned turn;
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    size_t u = 0;
+    for (bytes /= 1024; bytes >= 1024 && u < 3; u++)
+        bytes /= 1024;
+    turn ^= 1;
+    snprintf(text[turn], sizeof text[turn], "%.1f %s", bytes, units[u]);
+    return text[turn];
+}
+
 static void print_text(FILE *out, const char *label, const struct gguf *g, const char *key)
 {
     struct gguf_str s;
     if (!gguf_find(g, key) || !gguf_get_str(g, key, &s, NULL))
         return;
     fprintf(out, "%-22s", label);
-    for (size_t i = 0; i < s.len && i < 200; i++)
+    size_t n = s.len <= TEXT_SHOWN ? s.len : utf8_cut(s.data, TEXT_SHOWN);
+    for (size_t i = 0; i < n; i++)
         fputc((unsigned char)s.data[i] < ' ' ? ' ' : s.data[i], out);
-    fputc('\n', out);
+    fputs(n < s.len ? "…\n" : "\n", out);
 }
 
 static void print_types(FILE *out, const struct gguf *g)
@@ -40,8 +58,8 @@ static void print_types(FILE *out, const struct gguf *g)
         if (!count[i])
             continue;
         const struct quant_type *q = quant_type_get(i);
-        fprintf(out, "%-22s%-6s %5u tensors %12.1f MB%s\n", "tensor type", q->name, count[i],
-                (double)bytes[i] / 1e6, q->supported ? "" : "  (this version cannot run it)");
+        fprintf(out, "%-22s%-6s %5u tensors %12s%s\n", "tensor type", q->name, count[i],
+                size_text((double)bytes[i]), q->supported ? "" : "  (this version cannot run it)");
     }
 }
 
@@ -85,19 +103,19 @@ static void print_memory(FILE *out, const struct gguf *g, const struct hparams *
 {
     double weights = (double)weights_file_bytes(g, hp);
     uint64_t f32 = hparams_kv_bytes(hp, 4), f16 = hparams_kv_bytes(hp, 2);
-    fprintf(out, "%-22s%.1f MB of %.1f MB in the file\n", "weights to load", weights / 1e6,
-            (double)gguf_file_bytes(g) / 1e6);
+    fprintf(out, "%-22s%s of %s in the file\n", "weights to load", size_text(weights),
+            size_text((double)gguf_file_bytes(g)));
     fprintf(out, "%-22s%" PRIu64 " bytes (f16), %" PRIu64 " bytes (f32)\n", "KV cache per token",
             f16, f32);
-    fprintf(out, "%-22s%.1f MB (f16) + %.1f MB weights\n", "one full context",
-            (double)f16 * hp->n_ctx / 1e6, weights / 1e6);
+    fprintf(out, "%-22s%s (f16) + %s weights\n", "one full context",
+            size_text((double)f16 * hp->n_ctx), size_text(weights));
     double host = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     double left = host * 0.9 - weights * 1.06;
     double fits = left > 0 ? left / (double)f16 : 0;
     if (fits > hp->n_ctx)
         fits = hp->n_ctx;
-    fprintf(out, "%-22s%.0f tokens of one sequence in this host's %.1f GB of memory (f16)\n",
-            "context that fits", fits, host / 1e9);
+    fprintf(out, "%-22s%.0f tokens of one sequence in this host's %s of memory (f16)\n",
+            "context that fits", fits, size_text(host));
 }
 
 bool engine_inspect(const char *model_path, bool list_tensors, FILE *out, struct err *e)

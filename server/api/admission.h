@@ -10,8 +10,9 @@
  *   ADMISSION_LOST     it could not be: the answer must not end well (writer thread, admission_end)
  *
  * Owner: the generation. Thread: whoever reads the generation; `notify` is called on the writer thread,
- * once, when ENDING is over, with the admission's lock held. It takes the lock of the gate, so nobody
- * who holds that one may call in here (generation_cancel does not).
+ * once, when ENDING is over, with the admission's lock held. It takes the lock of the gate or that of
+ * the runner of test sets, so nobody who holds one of them may call in here (generation_cancel does
+ * not).
  */
 #ifndef SEEKD_API_ADMISSION_H
 #define SEEKD_API_ADMISSION_H
