@@ -251,7 +251,7 @@ bool engine_logits(struct engine *eng, const int32_t *tokens, size_t n, bool all
     return true;
 }
 
-bool engine_device_list(FILE *out, struct err *e)
+bool engine_device_list(FILE *out, bool kernels, struct err *e)
 {
-    return dev_list(out, e);
+    return dev_list(out, kernels, e);
 }

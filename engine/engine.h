@@ -210,8 +210,8 @@ const char *engine_vocabulary_bytes(const struct engine_vocabulary *v, int32_t i
 /* Prints architecture, shapes, types, memory needed and the context that fits, without loading. */
 bool engine_inspect(const char *model_path, bool list_tensors, FILE *out, struct err *e) WARN_UNUSED;
 
-/* Prints every usable device with its limits and features, and the kernel variants picked for it.
- * False (with an error) when there is none. */
-bool engine_device_list(FILE *out, struct err *e) WARN_UNUSED;
+/* Prints every usable device with its limits and features; with `kernels` the variants picked for it
+ * too. False (with an error) when there is none. */
+bool engine_device_list(FILE *out, bool kernels, struct err *e) WARN_UNUSED;
 
 #endif

@@ -32,7 +32,12 @@ run() {
     return 1
 }
 
-# has FILE PATTERN: the last run's output matches.
+# has FILE PATTERN, has_not FILE PATTERN: the last run's output matches, or does not.
+has_not() {
+    checks=$((checks + 1))
+    ! grep -q -- "$2" "$tmp/$1" || fail "\"$2\" in std$1"
+}
+
 has() {
     checks=$((checks + 1))
     grep -q -- "$2" "$tmp/$1" || fail "no \"$2\" in std$1"
@@ -154,7 +159,8 @@ run 0 generate --model "$model" --chat --system 'Be brief.' --prompt 'Hello' --m
     has err ' new tokens'
 
 # ---- devices and rates ----
-run 0 device --list && has out '^vulkan:0'
+run 0 device --list && has out '^vulkan:0' && has_not out '\[matmul'
+run 0 device --list --kernels && has out '\[matmul'
 run 0 bench --model "$model" --prompt 20 --gen 4 --streams 1,3
 checks=$((checks + 1))
 sed 's/"[^"]*"/text/g' "$tmp/out" | awk -F, '

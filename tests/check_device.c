@@ -218,7 +218,7 @@ START_TEST(list_names_limits_and_variants)
     size_t bytes = 0;
     FILE *out = open_memstream(&text, &bytes);
 
-    OK(dev_list(out, &err));
+    OK(dev_list(out, true, &err));
     fclose(out);
     const char *parts[] = {
         "vulkan:0 ", "type       software", "driver ", "Vulkan     1.", "memory ", "bind ",

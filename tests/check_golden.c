@@ -284,7 +284,7 @@ int main(void)
 {
     struct err e = ERR_INIT;
     FILE *null = fopen("/dev/null", "w");
-    bool have = null && engine_device_list(null, &e);
+    bool have = null && engine_device_list(null, false, &e);
     if (null)
         fclose(null);
     if (!have) {

@@ -69,12 +69,12 @@ bool dev_check(const struct dev *d, struct err *e)
     return true;
 }
 
-bool dev_list(FILE *out, struct err *e)
+bool dev_list(FILE *out, bool kernels, struct err *e)
 {
     int total = 0, n = 0;
 
     for (size_t i = 0; i < sizeof impls / sizeof impls[0]; i++) {
-        if (!impls[i]->list(out, &n, e))
+        if (!impls[i]->list(out, kernels, &n, e))
             return false;
         total += n;
     }

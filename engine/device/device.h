@@ -53,8 +53,8 @@ bool dev_open(const struct dev_options *opt, struct dev **out, struct err *e) WA
 void dev_close(struct dev **d);
 const struct dev_info *dev_info(const struct dev *d);
 bool dev_failed(const struct dev *d);
-/* Prints all devices with limits, features and the variant picked for every (op, type). */
-bool dev_list(FILE *out, struct err *e) WARN_UNUSED;
+/* Prints all devices with limits and features; with `kernels` the variants for every (op, type) too. */
+bool dev_list(FILE *out, bool kernels, struct err *e) WARN_UNUSED;
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 

@@ -16,7 +16,7 @@ struct dev_impl {
     bool (*open)(const struct dev_options *opt, int index, struct dev **out, struct err *e);
     void (*close)(struct dev *d);
     /* Prints all devices of this implementation; *n counts them. */
-    bool (*list)(FILE *out, int *n, struct err *e);
+    bool (*list)(FILE *out, bool kernels, int *n, struct err *e);
 
     bool (*buf_create)(struct dev *d, uint64_t bytes, enum dev_mem mem, const char *tag,
                        struct dev_buf **out, struct err *e);

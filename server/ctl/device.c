@@ -9,11 +9,14 @@
 
 static int run(const struct ctl_command *self, int argc, char **argv)
 {
-    bool list = false;
+    bool list = false, kernels = false;
     const struct args_option options[] = {
         {.name = "list", .kind = ARGS_FLAG, .value = &list,
-         .help_en = "print every device with its limits, features and kernel variants",
-         .help_zh = "列出所有计算设备及其限制、特性和所选内核"},
+         .help_en = "print every device with its limits and features",
+         .help_zh = "列出所有计算设备及其限制和特性"},
+        {.name = "kernels", .kind = ARGS_FLAG, .value = &kernels,
+         .help_en = "the kernel variants picked on each, too",
+         .help_zh = "同时列出各设备上所选的内核"},
     };
     size_t n_rest;
     enum args_result r =
@@ -23,12 +26,12 @@ static int run(const struct ctl_command *self, int argc, char **argv)
     if (!list)
         return args_wrong(self, "%s", lang_pick("say --list", "请加 --list"));
     struct err e = ERR_INIT;
-    return engine_device_list(stdout, &e) ? CTL_OK : args_failed(self, &e);
+    return engine_device_list(stdout, kernels, &e) ? CTL_OK : args_failed(self, &e);
 }
 
 const struct ctl_command ctl_device = {
     .name = "device",
-    .synopsis = "--list",
+    .synopsis = "--list [--kernels]",
     .summary_en = "Shows the compute devices of this machine.",
     .summary_zh = "显示本机的计算设备。",
     .run = run,

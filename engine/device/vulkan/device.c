@@ -152,7 +152,7 @@ const struct vk_caps *vk_dev_caps(const struct dev *d)
 
 /* ---- list ------------------------------------------------------------------------------------ */
 
-static void print_adapter(const struct vk_adapter *a, uint32_t index, FILE *out)
+static void print_adapter(const struct vk_adapter *a, uint32_t index, bool kernels, FILE *out)
 {
     struct vk_dev described = {.adapter = *a};
     const struct vk_caps *c = &a->caps;
@@ -174,10 +174,13 @@ static void print_adapter(const struct vk_adapter *a, uint32_t index, FILE *out)
             (unsigned long long)(c->max_alloc_bytes >> 20), c->subgroup_size,
             c->max_workgroup_invocations, c->max_shared_bytes >> 10);
     fprintf(out, "  features   %s\n", vk_feature_names(c->features, features, sizeof features));
+    if (!kernels)
+        return;
+    fprintf(out, "  kernels    the one in [ ] is picked; what is (not here) wants another feature\n");
     vk_print_variants(c, out);
 }
 
-static bool vk_list(FILE *out, int *n, struct err *e)
+static bool vk_list(FILE *out, bool kernels, int *n, struct err *e)
 {
     struct vk_instance in;
     struct vk_adapter a;
@@ -186,7 +189,7 @@ static bool vk_list(FILE *out, int *n, struct err *e)
         return false;
     for (uint32_t i = 0; i < in.n_devices; i++) {
         vk_adapter_query(&in, i, &a);
-        print_adapter(&a, i, out);
+        print_adapter(&a, i, kernels, out);
     }
     *n = (int)in.n_devices;
     vk_instance_close(&in);
