@@ -248,6 +248,10 @@ START_TEST(persons_are_made_and_changed)
                   412, "changed_meanwhile");
     admin_refused(&rig, BY_ADMIN, "PATCH", path, "If-Match: *\r\n", "{\"name\":\"x\"}", 412,
                   "changed_meanwhile");
+    admin_refused(&rig, BY_ADMIN, "PATCH", path, admin_if_match(revision), "{}", 400,
+                  "invalid_value");
+    ck_assert_ptr_nonnull(strstr(buf_str(&rig.last.body),
+                                 "at least one of name, email, department_id, roles, disabled."));
     v = admin_call(&rig, BY_ADMIN, "PATCH", path, admin_if_match(revision),
                    "{\"roles\":[\"user\"]}", 200);
     ck_assert_str_eq(admin_text(v, "name"), "李娜（质量部）");

@@ -135,6 +135,19 @@ static bool known_field(const struct schema *s, const char *name)
     return false;
 }
 
+/* Of a PATCH that changes nothing. */
+static bool fail_empty(const struct schema *s, struct api_error *e)
+{
+    struct buf names;
+    buf_init(&names, sizeof e->message / 2);
+    for (size_t i = 0; i < s->n_fields; i++)
+        buf_printf(&names, "%s%s", i ? ", " : "", s->fields[i].name);
+    api_fail(e, API_INVALID_VALUE, NULL, "There is nothing to change: give at least one of %s.",
+             buf_str(&names));
+    buf_release(&names);
+    return false;
+}
+
 json_t *api_body(const struct api_call *call, const struct schema *s, void *target,
                  struct api_error *e)
 {
@@ -150,7 +163,8 @@ json_t *api_body(const struct api_call *call, const struct schema *s, void *targ
         json_decref(body);
         return NULL;
     }
-    if (!schema_read(s, body, target, e)) {
+    bool empty = !strcmp(call->method, "PATCH") && !json_object_size(body);
+    if (empty ? !fail_empty(s, e) : !schema_read(s, body, target, e)) {
         json_decref(body);
         return NULL;
     }
