@@ -115,6 +115,27 @@ START_TEST(department_names_are_checked)
 }
 END_TEST
 
+START_TEST(logins_are_checked)
+{
+    static const struct {
+        const char *login;
+        bool good;
+    } tries[] = {{"李四", true}, {"o'neill_7@works", true}, {"-x", false}, {"a b", false},
+                 {"a,b", false}, {"李四，", false}, {"ＬＩ", false}, {"李　四", false},
+                 {"“li”", false}, {"x\xff", false}};
+    for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+        int64_t id;
+        const struct person_spec spec = {.login = tries[i].login, .name = "x", .email = "",
+                                         .department_id = r.works, .roles = ROLE_USER,
+                                         .source = "local"};
+        if (tries[i].good)
+            RIG_OK(person_create(r.auth, &RIG_ACTOR, &spec, &id, &r.err));
+        else
+            RIG_FAILS(person_create(r.auth, &RIG_ACTOR, &spec, &id, &r.err), ERR_ARG);
+    }
+}
+END_TEST
+
 START_TEST(department_changes_need_the_revision)
 {
     RIG_OK(change_department(r.line3, 1, r.works, "Line 4"));
@@ -510,6 +531,7 @@ int main(void)
     tcase_add_test(t, department_never_lies_below_itself);
     tcase_add_test(t, department_tree_has_a_bottom);
     tcase_add_test(t, department_names_are_checked);
+    tcase_add_test(t, logins_are_checked);
     tcase_add_test(t, department_changes_need_the_revision);
     tcase_add_test(t, department_with_members_is_not_disabled);
     tcase_add_test(t, department_paths_are_found_and_made);

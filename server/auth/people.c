@@ -13,6 +13,7 @@
 #include "auth/roster.h"
 #include "auth/session.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "store/store.h"
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -91,12 +92,31 @@ static bool fields_valid(const struct person_spec *s, const char *source, struct
            roles_valid(s->roles, source, e);
 }
 
+/* Of a login that is made up here: what an input method slips in, what command lines read as an option
+ * and what lists are split at. Directories have their own rules. */
+static bool login_writable(const char *login, struct err *e)
+{
+    uint32_t c;
+    if (*login == '-')
+        FAIL(e, ERR_ARG, "the login must not begin with -");
+    for (size_t left = strlen(login), n; left; login += n, left -= n) {
+        n = utf8_decode(login, left, &c);
+        if (!n || c == ',' || c == ';' || (c >= 0x2000 && c <= 0x206f) ||
+            (c >= 0x3000 && c <= 0x303f) || (c >= 0xff00 && c <= 0xffef))
+            FAIL(e, ERR_ARG, "the login must not hold commas, semicolons, full-width forms or "
+                 "punctuation of Chinese typing");
+    }
+    return true;
+}
+
 static bool spec_valid(const struct person_spec *s, struct err *e)
 {
     if (!act_text_valid(s->login, PEOPLE_NAME_BYTES, false, "the login", e))
         return false;
     if (strchr(s->login, ' '))
         FAIL(e, ERR_ARG, "the login must not contain blanks");
+    if (!s->subject && !login_writable(s->login, e))
+        return false;
     if (strcmp(s->source, "local") != 0 && strcmp(s->source, "ldap") != 0 &&
         strcmp(s->source, "oidc") != 0)
         FAIL(e, ERR_ARG, "a person is local or comes from ldap or oidc");
