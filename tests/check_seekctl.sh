@@ -157,6 +157,9 @@ ok '^zh/notice  *[^ ]' template list --prefix zh/notice
 ok '^1  *draft  *this machine' template show zh/notice
 ! grep -q '[{}]' "$work/reply" || fail "a template is shown as JSON"
 ok '^\[user\]' template get zh/notice 1
+printf '{"name": "works/odd", "note": "n"}\n--- user\nseen \033[8mhidden\302\2332K\342\200\256 text\n' >"$work/odd.prompt"
+ok 'version' template save works/odd "$work/odd.prompt" --owner li.na
+ok 'seen  \[8mhidden 2K  text' template get works/odd 1
 ok 'zh/notice' template list --prefix zh/
 ok '' template export "$work/exported" --prefix zh/
 ok 'version *1' template fork works/handover works/handover2 production

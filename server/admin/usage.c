@@ -256,7 +256,7 @@ static void usage_totals_get(const struct api_call *call, struct api_answer *ans
     }
     json_t *v = totals_json(call, &t, &why);
     if (v)
-        api_answer_json_take(answer, 200, v);
+        api_answer_figures_take(answer, 200, v);
     else
         answer_no_totals(answer, &why);
 }
@@ -355,7 +355,9 @@ static void usage_requests_get(const struct api_call *call, struct api_answer *a
         return;
     }
     snprintf(next, sizeof next, "%" PRId64 ".%" PRId64, q.next_us, q.next_id);
-    admin_list_at_take(answer, q.data, q.next_us ? next : NULL);
+    api_answer_figures_take(answer, 200,
+                            json_pack("{s:s, s:o, s:o}", "object", "list", "data", q.data, "next",
+                                      q.next_us ? json_string(next) : json_null()));
 }
 
 /* ---- kept texts ------------------------------------------------------------------------------- */
@@ -460,7 +462,7 @@ static void usage_me(const struct api_call *call, struct api_answer *answer)
     }
     json_object_set_new(v, "person_id", json_integer(call->grant->principal.person_id));
     json_object_set_new(v, "limits", limits);
-    api_answer_json_take(answer, 200, v);
+    api_answer_figures_take(answer, 200, v);
 }
 
 /* ---- the table -------------------------------------------------------------------------------- */

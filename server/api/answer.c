@@ -63,9 +63,9 @@ void api_answer_header(struct api_answer *a, const char *name, const char *fmt, 
     a->header[a->n_headers++].value = text;
 }
 
-void api_answer_json_take(struct api_answer *a, unsigned status, json_t *body)
+static void take(struct api_answer *a, unsigned status, json_t *body, size_t flags)
 {
-    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+    char *text = body ? json_dumps(body, JSON_COMPACT | flags) : NULL;
     a->status = status;
     if (text)
         buf_puts(&a->body, text);
@@ -73,6 +73,16 @@ void api_answer_json_take(struct api_answer *a, unsigned status, json_t *body)
         a->body.failed = true; /* told as a lack of memory */
     free(text);
     json_decref(body);
+}
+
+void api_answer_json_take(struct api_answer *a, unsigned status, json_t *body)
+{
+    take(a, status, body, 0);
+}
+
+void api_answer_figures_take(struct api_answer *a, unsigned status, json_t *body)
+{
+    take(a, status, body, JSON_REAL_PRECISION(15));
 }
 
 void api_answer_etag(struct api_answer *a, int64_t revision)

@@ -105,6 +105,9 @@ void api_answer_header(struct api_answer *a, const char *name, const char *fmt, 
     PRINTF_LIKE(3, 4);
 /* Status and a JSON body; takes the reference. */
 void api_answer_json_take(struct api_answer *a, unsigned status, json_t *body);
+/* The same of computed figures: 15 digits, so that 0.028 does not end in 0001. Not for what is
+ * hashed. */
+void api_answer_figures_take(struct api_answer *a, unsigned status, json_t *body);
 /* ETag: "REVISION". */
 void api_answer_etag(struct api_answer *a, int64_t revision);
 

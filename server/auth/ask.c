@@ -28,7 +28,7 @@ bool ask_password(const char *prompt, char *out, size_t size, struct err *e)
     if (!isatty(STDIN_FILENO)) {
         if (!read_line(out, size, e))
             return false;
-    } else if (EVP_read_pw_string(out, (int)size, prompt, 0)) {
+    } else if (EVP_read_pw_string(out, (int)size - 1, prompt, 0)) {
         FAIL(e, ERR_IO, "no password was read");
     }
     if (!*out)

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "lang.h"
 
 enum { CELL_MAX_BYTES = 1 << 20, GAP = 2 };
@@ -73,6 +74,26 @@ static void put_text(struct buf *out, const char *text)
 {
     for (; *text; text++)
         buf_putc(out, (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
+}
+
+static bool deceives(uint32_t c)
+{
+    return (c < ' ' && c != '\n' && c != '\t') || (c >= 0x7f && c <= 0x9f) ||
+           (c >= 0x200e && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) ||
+           (c >= 0x2066 && c <= 0x2069);
+}
+
+void table_write_text(FILE *out, const char *text)
+{
+    uint32_t c = 0;
+    for (size_t left = strlen(text), n; left; text += n, left -= n) {
+        n = utf8_decode(text, left, &c);
+        if (!n || deceives(c))
+            fputc(' ', out);
+        else
+            fwrite(text, 1, n, out);
+        n = n ? n : 1;
+    }
 }
 
 static void put_plain(struct buf *out, const json_t *v)

@@ -46,6 +46,11 @@ void table_print_object(FILE *out, const json_t *object, const struct table_colu
 /* What stands at a path such as "model.device"; borrowed, NULL when there is nothing. */
 const json_t *table_find(const json_t *object, const char *path);
 
+/* Text that came from elsewhere, with its line ends and tabs. What could move the cursor, hide or
+ * reorder text on a terminal (other control characters, bidirectional overrides) becomes a blank:
+ * who reads it may have to judge it. */
+void table_write_text(FILE *out, const char *text);
+
 /* Terminal columns of a text. */
 size_t table_width(const char *text);
 

@@ -12,6 +12,7 @@
 #include "ctl/command.h"
 #include "ctl/local.h"
 #include "ctl/remote.h"
+#include "ctl/table.h"
 #include "lang.h"
 #include "template/finding.h"
 #include "template/promptfile.h"
@@ -192,6 +193,12 @@ static bool read_file(const char *name, struct buf *out, struct err *e)
     return true;
 }
 
+static void write_member(FILE *out, const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    table_write_text(out, text ? text : "");
+}
+
 /* What went wrong at which place, in the language of the terminal. */
 static void print_findings(const json_t *list)
 {
@@ -199,9 +206,12 @@ static void print_findings(const json_t *list)
     json_t *f;
     json_array_foreach (list, i, f) {
         const json_t *message = json_object_get(f, "message");
-        fprintf(stderr, "%s: %s: %s\n", json_string_value(json_object_get(f, "level")),
-                json_string_value(json_object_get(f, "at")),
-                json_string_value(json_object_get(message, lang_pick("en", "zh"))));
+        write_member(stderr, f, "level");
+        fputs(": ", stderr);
+        write_member(stderr, f, "at");
+        fputs(": ", stderr);
+        write_member(stderr, message, lang_pick("en", "zh"));
+        fputc('\n', stderr);
     }
 }
 
@@ -422,9 +432,13 @@ static void print_messages(const json_t *list)
 {
     size_t i;
     json_t *m;
-    json_array_foreach (list, i, m)
-        printf("%s[%s]\n%s\n", i ? "\n" : "", json_string_value(json_object_get(m, "role")),
-               json_string_value(json_object_get(m, "content")));
+    json_array_foreach (list, i, m) {
+        fputs(i ? "\n[" : "[", stdout);
+        write_member(stdout, m, "role");
+        fputs("]\n", stdout);
+        write_member(stdout, m, "content");
+        putchar('\n');
+    }
 }
 
 /* One version: what is about it, then its messages as they are written. */
@@ -642,10 +656,12 @@ static void explain_import(const struct remote *r, const json_t *answer)
                           "seekctl template review NAME VERSION request\n",
                           "已导入 %zu 个草稿；提请审批：seekctl template review 名称 版本 request\n"),
                 created);
-    if (skipped)
-        fprintf(stderr, lang_pick("%zu labels skipped, the first because %s\n",
-                                  "%zu 个标签未设置，第一个的原因：%s\n"),
-                n_skipped, json_string_value(json_object_get(skipped, "detail")));
+    if (skipped) {
+        fprintf(stderr, lang_pick("%zu labels skipped, the first because ",
+                                  "%zu 个标签未设置，第一个的原因："), n_skipped);
+        write_member(stderr, skipped, "detail");
+        fputc('\n', stderr);
+    }
 }
 
 static int transfer(struct remote *r, const char *path, bool makes)

@@ -66,7 +66,7 @@ static const struct table_column request_columns[] = {
     REMOTE_END,
 };
 
-/* Texts as they are but for control characters, which could move the cursor; of a list every one. */
+/* A text; of a list every one. */
 static void print_part(const char *title, const json_t *v)
 {
     size_t i;
@@ -83,10 +83,7 @@ static void print_part(const char *title, const json_t *v)
     if (!text)
         text = dump = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
     printf("[%s]\n", title);
-    for (; text && *text; text++)
-        putchar(((unsigned char)*text < ' ' && *text != '\n' && *text != '\t') || *text == 0x7f
-                    ? ' '
-                    : *text);
+    table_write_text(stdout, text ? text : "");
     fputs("\n\n", stdout);
     free(dump);
 }
@@ -128,7 +125,10 @@ static int text(struct remote *r)
         return remote_show_take(r, answer, NULL);
     const json_t *said = json_object_get(answer, "text");
     json_t *kept = json_loadb(json_string_value(said), json_string_length(said), 0, NULL);
-    print_kept(kept);
+    if (kept)
+        print_kept(kept);
+    else
+        print_part("text", said); /* with a NUL in it, for example */
     json_decref(kept);
     json_decref(answer);
     return CTL_OK;

@@ -35,11 +35,11 @@ static bool check_step(enum registry_state from, enum registry_state to, struct 
 }
 
 static bool check_four_eyes(struct store_db *db, const struct registry_act *act, int64_t id,
-                            int64_t number, struct err *e)
+                            int64_t number, enum registry_state to, struct err *e)
 {
     struct store_stmt *st;
     int64_t author;
-    if (!act->who->person_id)
+    if (to == STATE_APPROVED && !act->who->person_id)
         FAIL(e, ERR_DENIED, "an approval is a person's: somebody else than the machine's "
              "administrator, with the role of a prompt approver");
     if (!rdb_query(db,
@@ -152,7 +152,7 @@ static bool run_review(struct store_db *db, void *ctx, struct err *e)
     TRY(rdb_template(db, c->act->who, c->name, &t, e) &&
         rdb_version(db, &t, c->number, NULL, NULL, e) && rdb_state(db, t.id, c->number, &from, e) &&
         check_step(from, c->d->to, e));
-    TRY(c->d->to == STATE_REVIEW || check_four_eyes(db, c->act, t.id, c->number, e));
+    TRY(c->d->to == STATE_REVIEW || check_four_eyes(db, c->act, t.id, c->number, c->d->to, e));
     TRY(from != STATE_APPROVED || check_not_relied_on(db, &t, c->number, e));
     if (c->d->to == STATE_APPROVED)
         TRY(collect_evidence(db, &t, c, &evidence, e));
